@@ -1,0 +1,54 @@
+"""What holds for every request."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, connection
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseForbidden
+from django.middleware.csrf import CsrfViewMiddleware
+
+from .replies import refuse
+
+log = logging.getLogger(__name__)
+
+
+class DatabaseAwayMiddleware:
+    """Answers 503 with Retry-After while the database does not."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        if not isinstance(error, OperationalError | InterfaceError):
+            return None
+        log.error("the database does not answer: %s", error)
+        connection.close()  # the next request tries a fresh one
+        return refuse(
+            request,
+            503,
+            "The database does not answer at the moment; ask again in a few seconds.",
+            headers={"Retry-After": "5"},
+        )
+
+
+class SessionCsrfMiddleware(CsrfViewMiddleware):
+    """Asks a CSRF token of a POST that carries a session cookie, and of no other.
+
+    A forged request does harm by what the victim's browser adds to it, and the session
+    is all that is added here. So curl needs no token, and a signed-in person is safe.
+    (The admin's login, which comes before a session, is protected by Django itself.)
+    """
+
+    def process_view(
+        self, request: HttpRequest, view: Callable[..., Any], args: Any, kwargs: Any
+    ) -> HttpResponseForbidden | None:
+        if settings.SESSION_COOKIE_NAME not in request.COOKIES:
+            return None
+        return super().process_view(request, view, args, kwargs)

@@ -1,0 +1,17 @@
+from django.apps import AppConfig
+
+
+class QueueConfig(AppConfig):
+    """django-q2 made dependable on nothing but a database."""
+
+    name = "compute.queue"
+    label = "queue"
+    verbose_name = "Task queue: jobs and nodes"
+
+    def ready(self) -> None:
+        from django_q.signals import pre_enqueue, pre_execute
+
+        from . import call, checks  # noqa: F401  (checks register themselves)
+
+        pre_enqueue.connect(call.wrap, dispatch_uid="compute.queue.call.wrap")
+        pre_execute.connect(call.hand_over, dispatch_uid="compute.queue.call.hand_over")

@@ -1,0 +1,146 @@
+"""django-q2's ORM broker, with leases that live as long as their node, and no cache."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db.models import F
+from django.db.models.functions import Now
+from django_q.brokers.orm import ORM
+from django_q.conf import Conf
+from django_q.humanhash import humanize
+from django_q.models import OrmQ
+from django_q.signing import SignedPackage
+
+from .call import enqueuing, job_for, one_line
+from .models import Job, JobState, Node, lease
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two signs of life in the database.
+SIGN_OF_LIFE = 1
+
+
+class DatabaseBroker(ORM):
+    """The queue, its leases and the nodes' signs of life, all in one database.
+
+    A claim is a lease of `Q_LEASE` seconds on the database's clock. The node that
+    holds it renews it as long as it lives, so a task may run for hours, and a dead
+    node's tasks are soon up for others. What the broker calls an `ack_id` is the pair
+    (queue id, delivery); `delivery` is None for a package that has no Job.
+    """
+
+    #: Id of the node whose processes use this broker; None outside of a queue server.
+    node: str | None = None
+
+    _renewed = 0.0
+    _written: tuple[float, str] = (0.0, "")
+
+    @staticmethod
+    def get_cache() -> None:
+        return None
+
+    def enqueue(self, task: str) -> int:
+        """Queue a signed package and its Job, both or neither; the queue id."""
+        package = enqueuing.get()
+        enqueuing.set(None)
+        with transaction.atomic():
+            row = OrmQ.objects.create(key=self.list_key, payload=task, lock=Now())
+            if package is not None:
+                job_for(package, queue=self.list_key, queue_id=row.pk).save(force_insert=True)
+        return int(row.pk)
+
+    def dequeue(self) -> list[tuple[tuple[int, int | None], str]] | None:
+        """Claim the oldest task, or wait a moment; a missing database is only waited for."""
+        try:
+            claimed = self.claim(Conf.BULK)
+        except (OperationalError, InterfaceError) as error:
+            log.warning("the database is away: %s", one_line(error))
+            connection.close()
+            claimed = []
+        if not claimed:
+            time.sleep(Conf.POLL)
+        return claimed or None
+
+    def claim(self, limit: int) -> list[tuple[tuple[int, int | None], str]]:
+        """Lease up to `limit` tasks that nobody holds, oldest first; no two claims get the same."""
+        waiting = self.get_connection().filter(key=self.list_key, lock__lte=Now()).order_by("pk")
+        if not waiting.exists():  # so that an idle node takes no write lock
+            return []
+        with transaction.atomic():
+            rows = list(waiting.select_for_update(skip_locked=True)[:limit])
+            ids = [row.pk for row in rows]
+            OrmQ.objects.filter(pk__in=ids).update(lock=lease())
+            jobs = Job.objects.filter(queue_id__in=ids)
+            jobs.update(
+                state=JobState.QUEUED, delivery=F("delivery") + 1, node=self.node, worker=None
+            )
+            deliveries = dict(jobs.values_list("queue_id", "delivery"))
+        return [((row.pk, deliveries.get(row.pk)), row.payload) for row in rows]
+
+    def renew(self) -> None:
+        """Renew the leases of all that this node holds."""
+        held = Job.objects.filter(node=self.node).unsettled()
+        OrmQ.objects.filter(pk__in=held.values("queue_id")).update(lock=lease())
+
+    def delete(self, ack_id: tuple[int, int | None] | int) -> None:
+        super().delete(ack_id[0] if isinstance(ack_id, tuple) else ack_id)
+
+    def fail(self, ack_id: tuple[int, int | None]) -> None:
+        """Give up on a package that can't be read; its Job says why."""
+        reason = "the queued task can't be read: it was signed with another SECRET_KEY"
+        with transaction.atomic():
+            Job.objects.filter(queue_id=ack_id[0]).unsettled().update(
+                state=JobState.FAILED,
+                error=reason,
+                error_class="BadSignature",
+                finished_at=Now(),
+                payload=OrmQ.objects.filter(pk=ack_id[0]).values("payload"),
+            )
+            self.delete(ack_id)
+
+    # --- statistics: rows of Node, where django-q2 wants a cache -----------------------
+
+    def set_stat(self, key: str, value: str, timeout: int) -> None:
+        """Write a node's sign of life, once a second and when its status changes.
+
+        django-q2's sentinel calls this in every cycle of its guard loop, so here the
+        leases are renewed too: they live as long as the sentinel does its work.
+        """
+        stat = SignedPackage.loads(value)
+        status = str(stat.status)
+        now = time.monotonic()
+        if now - self._written[0] < SIGN_OF_LIFE and status == self._written[1]:
+            return
+        Node.objects.update_or_create(
+            pk=stat.cluster_id.hex,
+            defaults={
+                "name": humanize(stat.cluster_id.hex),
+                "host": stat.host,
+                "pid": stat.pid,
+                "workers": len(stat.workers),
+                "restarts": stat.reincarnations,
+                "started_at": stat.tob,
+                "seen_at": Now(),
+                "stopped_at": Now() if stat.status == Conf.STOPPED else None,
+                "stat": value,
+            },
+        )
+        self._written = (now, status)
+        if now - self._renewed > settings.Q_LEASE / 3:
+            self.renew()
+            self._renewed = now
+
+    def get_stat(self, key: str) -> str | None:
+        return Node.objects.alive().filter(pk=node_id(key)).values_list("stat", flat=True).first()
+
+    def get_stats(self, pattern: str) -> list[str]:
+        return list(Node.objects.alive().values_list("stat", flat=True))
+
+
+def node_id(key: str) -> str:
+    """The node's id in a statistic's key, "django_q:<prefix>:cluster:<uuid>"."""
+    return key.rpartition(":")[2].replace("-", "")

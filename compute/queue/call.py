@@ -1,0 +1,259 @@
+"""What a worker really calls, so that a task's Job always tells what became of it.
+
+django-q2 sends `pre_enqueue` before it signs a task: there the task's function is
+replaced by a `Call`, which travels with it. In the worker the `Call` runs inside
+django-q2's own try block and timeout: it takes the job, runs the plain function and
+writes the outcome, where django-q2's signals would come too early (`pre_execute`) or
+while a lock is held that its sentinel needs (`post_execute_in_worker`).
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import os
+import pickle
+import pydoc
+import signal
+import time
+import traceback
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any
+
+from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db.models import F
+from django.db.models.functions import Now
+from django.db.models.signals import post_save
+from django.utils import timezone
+from django.utils.text import Truncator
+from django_q.conf import Conf
+from django_q.exceptions import TimeoutException
+from django_q.humanhash import humanize
+from django_q.models import OrmQ, Task
+from django_q.signing import SignedPackage
+from django_q.tasks import async_chain
+from django_q.utils import get_func_repr
+from picklefield.fields import wrap_conflictual_object
+
+from .models import Job, JobState
+
+log = logging.getLogger(__name__)
+
+#: The task that `async_task` is about to hand to the broker, which sees only its
+#: signed form. Taken by the broker's `enqueue`.
+enqueuing: ContextVar[dict[str, Any] | None] = ContextVar("enqueuing", default=None)
+
+#: Seconds between the tries to write to a database that is away: a minute in all.
+PAUSES = (0.1, 0.2, 0.5, 1, 2, 4, 8, 15, 30)
+
+
+class Call:
+    """The function of a task, as it travels: its dotted path, or any callable object."""
+
+    def __init__(self, func: str | Callable[..., Any]) -> None:
+        # A function goes as its path, so that the worker can say when it is gone.
+        self.func = get_func_repr(func) if inspect.isfunction(func) else func
+        self.task: dict[str, Any] = {}
+
+    def __str__(self) -> str:
+        return str(self.func)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"func": self.func, "task": {}}
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the function as one delivery of its job, and write the outcome.
+
+        A delivery that has lost its job (to another node, a cancellation) runs
+        nothing, or its outcome is dropped. Raises what the function raises.
+        """
+        delivery = Delivery(self.task)
+        if not persistently(delivery.start):
+            return None
+        try:
+            try:
+                result = self.resolve()(*args, **kwargs)
+            finally:
+                signal.alarm(0)  # the time limit is the function's, not the bookkeeping's
+            check_picklable(result)
+        except BaseException as error:
+            report = f"{error} : {traceback.format_exc()}"
+            persistently(lambda: delivery.fail(error, report))
+            if isinstance(error, Exception | TimeoutException) or self.task.get("sync"):
+                raise
+            # django-q2's worker expects an Exception: sys.exit() would end it unheard.
+            raise RuntimeError(one_line(error)) from error
+        persistently(lambda: delivery.finish(result))
+        return result
+
+    def resolve(self) -> Callable[..., Any]:
+        if not isinstance(self.func, str):
+            return self.func
+        found = pydoc.locate(self.func)
+        if not callable(found):
+            raise ValueError(f"Function {self.func} is not defined")
+        return found
+
+
+class Delivery:
+    """One handing-over of a job to a worker: start, then finish or fail, each at most once."""
+
+    def __init__(self, task: dict[str, Any]) -> None:
+        self.task = task
+        # Run inside the request (`sync=True`) there is no queue and no lease.
+        ack_id: tuple[int | None, int] = task.get("ack_id") or (None, 0)
+        self.queue_id, self.number = ack_id
+        self.job: Job | None = None
+
+    def start(self) -> bool:
+        """Take the job; False when this delivery holds it no longer."""
+        mine = Job.objects.filter(
+            pk=self.task["id"], delivery=self.number, state__in=(JobState.QUEUED, JobState.RUNNING)
+        )
+        self.job = mine.first()
+        if self.job is None:
+            return False
+        self.task["started"] = timezone.now()
+        return bool(
+            mine.update(
+                state=JobState.RUNNING,
+                attempt=F("attempt") + 1,
+                started_at=Now(),
+                worker=os.getpid(),
+            )
+        )
+
+    def finish(self, result: Any) -> bool:
+        # Wrapped, a result that happens to be a query is stored and not run.
+        return self.settle(JobState.DONE, result, {"result": wrap_conflictual_object(result)})
+
+    def fail(self, error: BaseException, report: str) -> bool:
+        queued = OrmQ.objects.filter(pk=self.queue_id).values_list("payload", flat=True).first()
+        assert self.job  # noqa: S101 - start() has set it
+        return self.settle(
+            JobState.FAILED,
+            report,
+            {
+                "error": one_line(error),
+                "error_class": type(error).__name__[:200],
+                "payload": queued or self.job.payload,
+            },
+        )
+
+    def settle(self, state: JobState, result: Any, outcome: dict[str, Any]) -> bool:
+        """Write the outcome everywhere or nowhere; False when it counts no more."""
+        with transaction.atomic():
+            counts = Job.objects.filter(
+                pk=self.task["id"], delivery=self.number, state=JobState.RUNNING
+            ).update(state=state, finished_at=Now(), **outcome)
+            if not counts:
+                log.warning("%s: its lease was lost, the outcome is dropped", self.task["name"])
+                return False
+            OrmQ.objects.filter(pk=self.queue_id).delete()
+            success = state == JobState.DONE
+            if success and self.task.get("chain") and not self.task.get("sync"):
+                # A failed step holds its chain; django-q2 itself would go on.
+                async_chain(self.task["chain"], group=self.task.get("group"), sync=False)
+            if not success or self.task.get("save", True):
+                self.save_task(success, result)
+        return True
+
+    def save_task(self, success: bool, result: Any) -> None:
+        """Write django-q2's own record, for its admin pages and `django_q.tasks.result`.
+
+        One statement and no model signal inside the transaction: hooks run after it.
+        """
+        assert self.job  # noqa: S101 - start() has set it
+        record = Task(
+            id=self.task["id"],
+            name=self.task["name"],
+            func=str(self.task["func"])[:256],
+            hook=self.task.get("hook"),
+            args=self.task["args"],
+            kwargs=self.task["kwargs"],
+            group=self.task.get("group"),
+            cluster=self.task.get("cluster"),
+            started=self.task["started"],
+            stopped=timezone.now(),
+            result=result,
+            success=success,
+            attempt_count=self.job.attempt + 1,
+        )
+        fields = [field.name for field in Task._meta.fields if not field.primary_key]
+        Task.objects.bulk_create(
+            [record], update_conflicts=True, unique_fields=["id"], update_fields=fields
+        )
+        transaction.on_commit(
+            lambda: post_save.send_robust(Task, instance=record, created=True, raw=False)
+        )
+
+
+def wrap(sender: Any, task: dict[str, Any], **kwargs: Any) -> None:
+    """On `pre_enqueue`: put a Call in place of the function, and a readable name."""
+    if "iter_count" in task:
+        raise TypeError(
+            "django_q.tasks.async_iter collects its results in a cache, which loses them. "
+            "Call compute.queue.fanout.async_iter instead: same arguments, results in rows."
+        )
+    if task.get("cached"):
+        task["cached"] = False  # results are rows, there is no cache
+    call = task["func"] = Call(task["func"])
+    if task["name"] == humanize(task["id"]):  # nobody gave it one
+        values = [repr(arg) for arg in task["args"]]
+        values += [f"{key}={value!r}" for key, value in task["kwargs"].items()]
+        task["name"] = f"{str(call).rpartition('.')[2]}({', '.join(values)})"
+    task["name"] = Truncator(without_nul(task["name"])).chars(100)
+    if task.get("sync"):
+        queued = {key: value for key, value in task.items() if key != "sync"}
+        job_for(task, queue=Conf.CLUSTER_NAME, payload=SignedPackage.dumps(queued)).save()
+    else:
+        enqueuing.set(task)
+
+
+def hand_over(sender: Any, func: Any, task: dict[str, Any], **kwargs: Any) -> None:
+    """On `pre_execute`, in the worker: tell the Call which task it is about to run for."""
+    if isinstance(func, Call):
+        func.task = task
+
+
+def job_for(task: dict[str, Any], **fields: Any) -> Job:
+    """The unsaved Job of a task: a group of its own unless `fields` say otherwise."""
+    fields.setdefault("group", task["id"])
+    return Job(task_id=task["id"], name=task["name"], queued_at=task["started"], **fields)
+
+
+def persistently(write: Callable[[], bool]) -> bool:
+    """Do a write, again after growing pauses while the database is away.
+
+    For about a minute; then its error is raised, and the lease runs out. Inside a
+    caller's transaction (`sync=True`) there is one try, for that transaction is lost.
+    """
+    for pause in () if connection.in_atomic_block else PAUSES:
+        try:
+            return write()
+        except (OperationalError, InterfaceError) as error:
+            log.warning("the database is away, next try in %s s: %s", pause, one_line(error))
+            connection.close()
+            time.sleep(pause)
+    return write()
+
+
+def check_picklable(result: Any) -> None:
+    try:
+        pickle.dumps(result)
+    except Exception as error:
+        raise TypeError(f"the result can't be pickled: {one_line(error)}") from error
+
+
+def without_nul(text: str) -> str:
+    """Postgres stores no NUL character in a text."""
+    return text.replace("\0", "")
+
+
+def one_line(error: BaseException) -> str:
+    """An error as one line of at most 500 characters: class and message."""
+    message = " ".join(without_nul(str(error)).split())
+    return Truncator(
+        f"{type(error).__name__}: {message}" if message else type(error).__name__
+    ).chars(500)

@@ -1,0 +1,181 @@
+"""What the queue remembers: a Job for every task, a Node for every queue server.
+
+django-q2's own tables stay in use beside them: `OrmQ` holds what waits or is leased,
+`Task` what ended, for its admin pages.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import models, transaction
+from django.db.models.functions import Now
+from django_q.models import OrmQ, Task
+from picklefield.fields import PickledObjectField
+
+from .signals import group_changed
+
+
+class NodeQuerySet(models.QuerySet["Node"]):
+    def alive(self) -> NodeQuerySet:
+        """Nodes that gave a sign of life lately and have not said goodbye."""
+        return self.filter(stopped_at=None, seen_at__gt=Now() - Node.SILENCE)
+
+
+class Node(models.Model):
+    """A queue server: one `manage.py qcluster`, on one host, with its workers."""
+
+    #: A node gives a sign of life every second; after this long without, it counts as dead.
+    SILENCE = timedelta(seconds=10)
+
+    id = models.CharField(primary_key=True, max_length=32)
+    name = models.CharField(max_length=100)
+    host = models.CharField(max_length=255)
+    pid = models.IntegerField("process id")
+    workers = models.PositiveIntegerField(default=0)
+    restarts = models.PositiveIntegerField("process restarts", default=0)
+    started_at = models.DateTimeField()
+    seen_at = models.DateTimeField("last sign of life")
+    stopped_at = models.DateTimeField(null=True)
+    stat = models.TextField(editable=False, help_text="django-q2's own statistics, signed")
+
+    objects = NodeQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-seen_at"]
+
+    def __str__(self) -> str:
+        return f"{self.name} on {self.host}"
+
+
+class JobState(models.TextChoices):
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+UNSETTLED = (JobState.QUEUED, JobState.RUNNING)
+
+
+class JobQuerySet(models.QuerySet["Job"]):
+    def in_group(self, group: str) -> JobQuerySet:
+        return self.filter(group=group).order_by("position")
+
+    def unsettled(self) -> JobQuerySet:
+        return self.filter(state__in=UNSETTLED)
+
+    def counts(self) -> dict[str, int]:
+        """How many jobs are in each state; every state has an entry."""
+        counts = dict.fromkeys(JobState.values, 0)
+        counts.update(self.order_by().values_list("state").annotate(count=models.Count("*")))
+        return counts
+
+    def give_back(self) -> int:
+        """Put unsettled jobs up for every node again, at once; how many there were.
+
+        A worker that still runs one of them has lost it: its outcome won't count.
+        """
+        with transaction.atomic():
+            jobs = list(self.unsettled().select_for_update().only("pk", "queue_id"))
+            Job.objects.filter(pk__in=[job.pk for job in jobs]).update(
+                state=JobState.QUEUED, delivery=models.F("delivery") + 1, node=None, worker=None
+            )
+            OrmQ.objects.filter(pk__in=[job.queue_id for job in jobs]).update(lock=Now())
+        return len(jobs)
+
+
+class Job(models.Model):
+    """One queued task, from the moment it is queued; for every task, whoever queued it.
+
+    queued → running → done | failed | cancelled, each step a conditional update that
+    only one can win. `delivery` rises whenever the task is handed to a node or taken
+    back, so an outcome counts only if it belongs to the newest delivery: a late worker
+    of a lost lease changes nothing.
+    """
+
+    State = JobState
+
+    task_id = models.CharField(primary_key=True, max_length=32)
+    group = models.CharField(
+        max_length=32, help_text="The id async_iter returned; a lone task is a group of one."
+    )
+    position = models.PositiveIntegerField(default=0, help_text="Place in its group, from 0.")
+    queue = models.CharField(max_length=100)
+    queue_id = models.BigIntegerField(null=True, db_index=True, help_text="Its row in the queue.")
+    name = models.CharField(max_length=100)
+    state = models.CharField(max_length=9, choices=JobState, default=JobState.QUEUED)
+    delivery = models.PositiveIntegerField(default=0)
+    attempt = models.PositiveIntegerField(default=0, help_text="How often it was started.")
+    node = models.ForeignKey(
+        Node, null=True, on_delete=models.SET_NULL, help_text="Who holds or ran it."
+    )
+    worker = models.IntegerField(null=True, help_text="The worker's process id.")
+    queued_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    result = PickledObjectField(null=True, protocol=-1, copy=False)
+    error = models.TextField(blank=True, help_text="One line; the traceback is with the task.")
+    error_class = models.CharField(max_length=200, blank=True)
+    payload = models.TextField(
+        blank=True, editable=False, help_text="Of a failed job: what was queued, for a retry."
+    )
+
+    objects = JobQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-queued_at", "group", "position"]
+        constraints = [
+            models.UniqueConstraint(fields=["group", "position"], name="one_job_a_position"),
+        ]
+        indexes = [
+            models.Index(fields=["group", "state"], name="job_group_state"),
+            models.Index(
+                fields=["node", "state"],
+                name="job_held",
+                condition=models.Q(state__in=UNSETTLED),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def number(self) -> int:
+        """Its place in its group as people count, from 1."""
+        return self.position + 1
+
+    def retry(self) -> bool:
+        """Queue a failed job again, as the same job of the same group.
+
+        False, and nothing done, if it is not failed (any more): of two people who
+        press at the same time, one retries.
+        """
+        with transaction.atomic():
+            failed = Job.objects.filter(pk=self.pk, state=JobState.FAILED)
+            job = failed.select_for_update().first()
+            if job is None:
+                return False
+            package = OrmQ.objects.create(key=job.queue, payload=job.payload, lock=Now())
+            failed.update(
+                state=JobState.QUEUED,
+                queue_id=package.pk,
+                node=None,
+                worker=None,
+                started_at=None,
+                finished_at=None,
+                error="",
+                error_class="",
+                payload="",
+            )
+            Task.objects.filter(pk=job.pk, success=False).delete()
+            group_changed.send(sender=Job, group=job.group)
+        return True
+
+
+def lease() -> Any:
+    """When a lease taken now ends, by the database's clock."""
+    return Now() + timedelta(seconds=settings.Q_LEASE)

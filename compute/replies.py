@@ -1,0 +1,82 @@
+"""Replies in the shape that the client asked for: a page, or JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.utils.cache import patch_vary_headers
+
+
+def wants_page(request: HttpRequest) -> bool:
+    """True for a browser. curl's */*, no Accept at all or an odd one get JSON."""
+    return request.get_preferred_type(["application/json", "text/html"]) == "text/html"
+
+
+def page_or_json(
+    request: HttpRequest,
+    template: str,
+    context: dict[str, Any],
+    data: dict[str, Any],
+    *,
+    status: int = 200,
+    headers: dict[str, str] | None = None,
+) -> HttpResponse:
+    response: HttpResponse
+    if wants_page(request):
+        response = render(request, template, context, status=status)
+    else:
+        response = JsonResponse(data, status=status)
+    for name, value in (headers or {}).items():
+        response[name] = value
+    patch_vary_headers(response, ["Accept", "HX-Request"])
+    response["Cache-Control"] = "no-store"  # a state of a moment, in two shapes
+    return response
+
+
+def refuse(
+    request: HttpRequest,
+    status: int,
+    detail: str,
+    *,
+    headers: dict[str, str] | None = None,
+    template: str = "refusal.html",
+    context: dict[str, Any] | None = None,
+) -> HttpResponse:
+    """Say no, in one sentence that says what to do."""
+    return page_or_json(
+        request,
+        template,
+        {"detail": detail, "status": status, **(context or {})},
+        {"detail": detail},
+        status=status,
+        headers=headers,
+    )
+
+
+# --- Django's own refusals ---------------------------------------------------------
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return refuse(request, 400, "This request can't be read; check its address and body.")
+
+
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return refuse(request, 403, "This is not for you; sign in as somebody who may see it.")
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    return refuse(
+        request,
+        403,
+        "A POST with a session cookie needs a CSRF token; load the page again and repeat it.",
+    )
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return refuse(request, 404, "There is nothing at this address; the site begins at /.")
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    return refuse(request, 500, "The site made a mistake, which is logged; please try again.")

@@ -1,0 +1,22 @@
+"""The web server's settings; gunicorn finds this file by itself.
+
+Sync workers and their 30 s limit are the tutorial's: a request that takes longer
+is killed, which is why long computations go to the queue.
+"""
+
+from pathlib import Path
+
+from sumsite import settings
+
+# With DEBUG the site shows its insides, so only this machine may ask.
+host = "127.0.0.1" if settings.DEBUG else "0.0.0.0"  # noqa: S104
+bind = f"{host}:{settings.PORT}"
+workers = settings.WEB_CONCURRENCY
+worker_class = "sync"
+timeout = settings.WEB_TIMEOUT
+graceful_timeout = 3 if settings.DEBUG else 25  # honcho kills 5 s after Ctrl-C, Heroku 30 s
+control_socket_disable = True  # it would lie in the home folder, shared by every instance
+
+reload = settings.DEBUG
+# gunicorn watches Python files by itself, but no templates.
+reload_extra_files = [str(path) for path in Path("templates").rglob("*.html") if reload]

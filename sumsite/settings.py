@@ -1,0 +1,235 @@
+"""All settings of the site; every variable of the environment is read here, once.
+
+.env.example documents the variables. A value of the environment beats the same
+one in .env, and tests do not read .env at all (a developer's settings must not
+decide whether a test passes).
+"""
+
+import os
+from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
+from environs import Env
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+env = Env()
+if "PYTEST_VERSION" not in os.environ:  # pytest sets it, its child processes inherit it
+    env.read_env(BASE_DIR / ".env", recurse=False)
+
+# --- what kind of place this is ---------------------------------------------------
+
+DEBUG = env.bool("DEBUG", False)
+SECRET_KEY = env.str("SECRET_KEY", "")
+if not SECRET_KEY:
+    raise ImproperlyConfigured(
+        "SECRET_KEY is not set. On your own machine run bin/dev, which writes one "
+        "into .env; on a host set the variable (app.json asks for it)."
+    )
+ADMIN_PASSWORD = env.str("ADMIN_PASSWORD", "")
+LOG_LEVEL = env.str("LOG_LEVEL", "INFO").upper()
+
+# With DEBUG Django answers to localhost alone. A name like .herokuapp.com holds for
+# an app whose own name is not known beforehand.
+ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", [])
+# Only for forms posted from another address than the site's own.
+CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", [])
+
+# --- the web server (gunicorn.conf.py) ----------------------------------------------
+
+PORT = env.int("PORT", 8000)
+WEB_CONCURRENCY = env.int("WEB_CONCURRENCY", 3)
+WEB_TIMEOUT = env.int("WEB_TIMEOUT", 30)
+
+# --- applications -----------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "compute.queue",  # before django_q: its qcluster command is the one to run
+    "compute",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "django_htmx",
+    "django_q",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "compute.middleware.DatabaseAwayMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "compute.middleware.SessionCsrfMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+
+ROOT_URLCONF = "sumsite.urls"
+WSGI_APPLICATION = "sumsite.wsgi.application"
+CSRF_FAILURE_VIEW = "compute.replies.csrf_failure"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_TZ = True
+USE_I18N = False
+USE_THOUSAND_SEPARATOR = False
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+
+# --- the database: the only infrastructure ----------------------------------------
+
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+DATABASES = {
+    "default": env.dj_db_url(
+        "DATABASE_URL",
+        f"sqlite:///{BASE_DIR / 'db.sqlite3'}",
+        conn_max_age=env.int("CONN_MAX_AGE", 600),
+    )
+}
+_database = DATABASES["default"]
+if _database["ENGINE"] == "django.db.backends.sqlite3":
+    if env.str("DYNO", ""):
+        raise ImproperlyConfigured(
+            "SQLite can't be used on a dyno: web and worker share no disk there, and "
+            "the disk is emptied every day. Attach a Postgres (DATABASE_URL)."
+        )
+    # A relative path of DATABASE_URL counts from here, wherever a command is called.
+    if _database["NAME"] != ":memory:":
+        _database["NAME"] = str(BASE_DIR / _database["NAME"])
+    _database.setdefault("OPTIONS", {}).update(
+        {
+            # A transaction that means to write takes its place in the queue at once:
+            # a deferred one fails with "database is locked" when two upgrade together.
+            "transaction_mode": "IMMEDIATE",
+            "timeout": 20,  # seconds to wait for another's write
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+        }
+    )
+else:
+    _database.setdefault("OPTIONS", {}).update(
+        {
+            # A cut network must not hang a request or a node for TCP's minutes.
+            "connect_timeout": 5,
+            "tcp_user_timeout": 10_000,  # milliseconds
+        }
+    )
+
+# --- the queue --------------------------------------------------------------------
+
+Q_TIMEOUT = env.int("Q_TIMEOUT", 24 * 60 * 60)
+Q_LEASE = env.int("Q_LEASE", 15)
+Q_GRACE = env.float("Q_GRACE", 2 if DEBUG else 20)
+Q_WORKERS = env.int("Q_WORKERS", 0) or (
+    len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+)
+Q_CLUSTER = {
+    "name": "sumsite",
+    "orm": "default",
+    "broker_class": "compute.queue.broker.DatabaseBroker",
+    "workers": Q_WORKERS,
+    "timeout": Q_TIMEOUT,
+    # django-q2 asks that it exceeds the timeout. Our broker leases by Q_LEASE instead.
+    "retry": Q_TIMEOUT + 60,
+    "queue_limit": 1,  # what a node fetches ahead, another can't run
+    "save_limit": 0,  # keep every result; pruning goes by age
+    "ack_failures": True,  # a failed task stays failed until a person retries it
+    "catch_up": False,  # a schedule that was missed runs once
+    "recycle": 100_000,  # tiny tasks would recycle a worker every few seconds
+    "label": "Task queue",
+    "log_level": LOG_LEVEL,
+}
+
+# --- the computation --------------------------------------------------------------
+
+SUM_MAX_N = env.int("SUM_MAX_N", 10**12)
+if not 0 < SUM_MAX_N <= 10**18:
+    raise ImproperlyConfigured("SUM_MAX_N has to be from 1 to 10^18: the database keeps 64 bits.")
+SUM_SYNC_MAX_N = env.int("SUM_SYNC_MAX_N", 10**8)
+MAX_ACTIVE_RUNS = env.int("MAX_ACTIVE_RUNS", 100)
+
+# --- static files -----------------------------------------------------------------
+
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+# Hashed and compressed names need collectstatic; in development files are found as they are.
+WHITENOISE_USE_FINDERS = DEBUG
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": (
+            "django.contrib.staticfiles.storage.StaticFilesStorage"
+            if DEBUG
+            else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+        )
+    },
+}
+
+# --- security, with DEBUG off -----------------------------------------------------
+
+if not DEBUG:
+    # The host's router ends TLS and says so in this header.
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SECURE_SSL_REDIRECT = True
+    SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]  # asked by plain HTTP, from inside
+    SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", 365 * 24 * 60 * 60)
+    SESSION_COOKIE_SECURE = True
+    CSRF_COOKIE_SECURE = True
+X_FRAME_OPTIONS = "DENY"
+SILENCED_SYSTEM_CHECKS = [
+    # HSTS for subdomains and preloading bind the whole domain, for years. That is its
+    # owner's decision; under a shared name such as herokuapp.com it is not ours to take.
+    "security.W005",
+    "security.W021",
+]
+
+# --- logging ----------------------------------------------------------------------
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"},
+    },
+    "filters": {
+        # One line for every chunk queued would be ten thousand for one run.
+        "not_each_task": {
+            "()": "django.utils.log.CallbackFilter",
+            "callback": lambda record: not str(record.msg).startswith("Enqueued ["),
+        },
+    },
+    "handlers": {
+        "stderr": {
+            "class": "logging.StreamHandler",
+            "formatter": "line",
+            "filters": ["not_each_task"],
+        }
+    },
+    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
+    # Django's own handlers for "django" would say everything twice.
+    "loggers": {"django": {"handlers": [], "level": LOG_LEVEL, "propagate": True}},
+}

@@ -1,0 +1,18 @@
+"""The site's addresses: the app's, and Django's admin."""
+
+from django.contrib import admin
+from django.urls import include, path
+
+admin.site.site_header = "sumsite"
+admin.site.site_title = "sumsite"
+admin.site.index_title = "Runs and tasks"
+
+urlpatterns = [
+    path("", include("compute.urls")),
+    path("admin/", admin.site.urls),
+]
+
+handler400 = "compute.replies.bad_request"
+handler403 = "compute.replies.forbidden"
+handler404 = "compute.replies.not_found"
+handler500 = "compute.replies.server_error"
