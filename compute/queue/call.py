@@ -19,6 +19,7 @@ import time
 import traceback
 from collections.abc import Callable
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 from django.db import InterfaceError, OperationalError, connection, transaction
@@ -79,12 +80,12 @@ class Call:
             check_picklable(result)
         except BaseException as error:
             report = f"{error} : {traceback.format_exc()}"
-            persistently(lambda: delivery.fail(error, report))
+            persistently(partial(delivery.fail, error, report))
             if isinstance(error, Exception | TimeoutException) or self.task.get("sync"):
                 raise
             # django-q2's worker expects an Exception: sys.exit() would end it unheard.
             raise RuntimeError(one_line(error)) from error
-        persistently(lambda: delivery.finish(result))
+        persistently(partial(delivery.finish, result))
         return result
 
     def resolve(self) -> Callable[..., Any]:
