@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
+from django_q.brokers import get_broker
+from django_q.signals import pre_execute
+from django_q.signing import SignedPackage
 
-from compute.models import Run
 from tests import database
 from tests.processes import Processes, environment
 
@@ -29,6 +34,7 @@ def plain_static_files(settings: pytest.FixtureRequest) -> None:
         **settings.STORAGES,
         "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
     }
+    settings.WHITENOISE_AUTOREFRESH = True
     settings.SECURE_SSL_REDIRECT = False
 
 
@@ -45,9 +51,6 @@ def database_url() -> str:
     name = connection.settings_dict["NAME"]
     if database.ENGINE == "sqlite":
         return f"sqlite:///{name}"
-    import os
-    from urllib.parse import urlsplit, urlunsplit
-
     return urlunsplit(urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{name}"))
 
 
@@ -64,19 +67,13 @@ def browser_client() -> Client:
     return Client(headers={"accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
 
 
-def run_jobs(run: Run | None = None) -> None:
+def run_jobs() -> None:
     """Run what is queued here and now, as a worker would: claim, call, outcome."""
-    from django_q.brokers import get_broker
-    from django_q.signals import pre_execute
-    from django_q.signing import SignedPackage
-
     broker = get_broker()
     while claimed := broker.claim(1):
         for ack_id, package in claimed:
             task = SignedPackage.loads(package)
             task["ack_id"] = ack_id
             pre_execute.send(sender="django_q", func=task["func"], task=task)
-            try:
+            with contextlib.suppress(Exception):  # the job says what it was
                 task["func"](*task["args"], **task["kwargs"])
-            except Exception:
-                continue

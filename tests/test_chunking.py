@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +19,7 @@ def test_ranges_of_any_size_fit_together(n, chunks):
     assert len(cut) <= chunks
     assert cut[0][0] == 1
     assert cut[-1][1] == n
-    assert all(last + 1 == first for (_, last), (first, _) in zip(cut, cut[1:], strict=False))
+    assert all(last + 1 == first for (_, last), (first, _) in pairwise(cut))
 
 
 @given(n=st.integers(1, 5000), chunk_size=st.integers(1, 6000))

@@ -1,0 +1,166 @@
+"""A node as a real process: what it runs, how it stops, what dies and heals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import psutil
+import pytest
+from django_q.models import Failure, OrmQ, Success
+from django_q.tasks import async_task, result
+
+from compute.queue.fanout import async_iter, results
+from compute.queue.models import Job, Node
+from tests.processes import Process, Processes, wait_until
+
+
+def job(task_id: str) -> Job:
+    return Job.objects.get(pk=task_id)
+
+
+def wait_for_state(task_id: str, state: str, seconds: float = 30) -> Job:
+    wait_until(lambda: job(task_id).state == state, seconds, f"{state}, now {job(task_id).state}")
+    return job(task_id)
+
+
+def workers_of(node: Process) -> list[psutil.Process]:
+    """The processes below the sentinel: workers first, then monitor and pusher."""
+    (sentinel,) = psutil.Process(node.pid).children()
+    return sentinel.children()
+
+
+def test_a_task_of_anyone_runs_and_has_its_job(processes: Processes) -> None:
+    node = processes.node()
+    task_id = async_task("math.factorial", 30)
+    done = wait_for_state(task_id, Job.State.DONE)
+    assert done.result == 265252859812191058636308480000000
+    assert done.attempt == 1
+    assert done.worker in [process.pid for process in node.family()]
+    assert done.queued_at <= done.started_at <= done.finished_at
+    assert result(task_id) == done.result
+    assert not OrmQ.objects.exists()
+    assert node.stop() == 0
+
+
+def test_a_failure_is_listed_at_once_and_stays_until_it_is_retried(processes: Processes) -> None:
+    processes.node()
+    task_id = async_task("math.sqrt", -1)
+    failed = wait_for_state(task_id, Job.State.FAILED)
+    assert failed.error == "ValueError: math domain error"
+    failure = Failure.objects.get(pk=task_id)
+    assert failure.args == (-1,)
+    assert "Traceback" in failure.result
+    assert not OrmQ.objects.exists()
+    assert failed.retry()
+    wait_until(lambda: job(task_id).attempt == 2 and job(task_id).state == Job.State.FAILED)
+
+
+def test_time_taken_is_the_time_it_ran(processes: Processes) -> None:
+    task_id = async_task("time.sleep", 0.3)
+    waited = time.monotonic()
+    processes.node()
+    waited = time.monotonic() - waited
+    wait_for_state(task_id, Job.State.DONE)
+    taken = Success.objects.get(pk=task_id).time_taken()
+    assert 0.3 <= taken < 0.3 + waited
+
+
+@pytest.mark.parametrize("nodes", [1, 2])
+def test_a_fan_out_uses_all_nodes_and_keeps_its_order(processes: Processes, nodes: int) -> None:
+    for _ in range(nodes):
+        processes.node()
+    group = async_iter("operator.mul", [(i, i) for i in range(400)])
+    wait_until(lambda: results(group), 60)
+    assert results(group) == [i * i for i in range(400)]
+    assert Job.objects.in_group(group).values("node").distinct().count() == nodes
+
+
+def test_a_node_is_a_row_while_it_lives(processes: Processes) -> None:
+    node = processes.node()
+    row = wait_until(lambda: Node.objects.alive().first())
+    assert (row.pid, row.workers) == (node.pid, 2)
+    assert node.stop() == 0
+    assert not Node.objects.alive().exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_stopping_lets_a_short_task_finish(processes: Processes, number: int) -> None:
+    node = processes.node(Q_GRACE="10")
+    task_id = async_task("time.sleep", 1)
+    wait_for_state(task_id, Job.State.RUNNING)
+    assert node.stop(number) == 0
+    assert job(task_id).state == Job.State.DONE
+
+
+def test_stopping_gives_a_long_task_back_for_another_node(processes: Processes) -> None:
+    node = processes.node(Q_GRACE="0.5")
+    long = async_task("time.sleep", 30)
+    wait_for_state(long, Job.State.RUNNING)
+    began = time.monotonic()
+    assert node.stop() == 0
+    assert time.monotonic() - began < 5
+    assert job(long).state == Job.State.QUEUED
+    second = processes.node(Q_GRACE="0.5")
+    wait_until(lambda: job(long).attempt == 2)
+    second.stop()
+
+
+def test_a_second_ctrl_c_hurries(processes: Processes) -> None:
+    node = processes.node(Q_GRACE="60")
+    task_id = async_task("time.sleep", 100)
+    wait_for_state(task_id, Job.State.RUNNING)
+    node.send(signal.SIGINT)
+    node.wait_for_output("stopping")
+    assert node.stop(signal.SIGINT, seconds=10) == 0
+    assert job(task_id).state == Job.State.QUEUED
+
+
+def test_what_a_killed_worker_ran_is_run_again(processes: Processes) -> None:
+    node = processes.node()
+    task_id = async_task("time.sleep", 2)
+    running = wait_for_state(task_id, Job.State.RUNNING)
+    assert running.worker
+    os.kill(running.worker, signal.SIGKILL)
+    assert wait_for_state(task_id, Job.State.DONE).attempt == 2
+    assert node.stop() == 0
+
+
+def test_a_killed_sentinel_is_replaced_and_loses_nothing(processes: Processes) -> None:
+    node = processes.node()
+    group = async_iter("time.sleep", [0.3] * 12)
+    wait_until(lambda: Job.objects.filter(state=Job.State.DONE).exists())
+    (sentinel,) = psutil.Process(node.pid).children()
+    family = sentinel.children()
+    sentinel.kill()
+    psutil.wait_procs(family, timeout=5)
+    assert not any(process.is_running() for process in family), "orphans"
+    wait_until(lambda: results(group), 30)
+    assert node.stop() == 0
+
+
+def test_no_orphan_outlives_a_killed_supervisor(processes: Processes) -> None:
+    node = processes.node()
+    family = node.family()
+    assert len(family) == 6  # supervisor, sentinel, two workers, monitor, pusher
+    os.kill(node.pid, signal.SIGKILL)
+    _, alive = psutil.wait_procs(family, timeout=5)
+    assert not alive
+
+
+def test_a_dead_nodes_tasks_are_taken_over_when_its_lease_ends(processes: Processes) -> None:
+    first = processes.node(Q_LEASE="2")
+    task_id = async_task("time.sleep", 3)
+    wait_for_state(task_id, Job.State.RUNNING)
+    first.kill_all()
+    processes.node(Q_LEASE="2")
+    done = wait_for_state(task_id, Job.State.DONE)
+    assert done.attempt == 2
+
+
+def test_a_task_may_run_longer_than_its_lease(processes: Processes) -> None:
+    for _ in range(2):
+        processes.node(Q_LEASE="1")
+    task_id = async_task("time.sleep", 4)
+    assert wait_for_state(task_id, Job.State.DONE).attempt == 1
