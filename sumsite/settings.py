@@ -215,21 +215,13 @@ LOGGING = {
     "formatters": {
         "line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"},
     },
-    "filters": {
-        # One line for every chunk queued would be ten thousand for one run.
-        "not_each_task": {
-            "()": "django.utils.log.CallbackFilter",
-            "callback": lambda record: not str(record.msg).startswith("Enqueued ["),
-        },
-    },
-    "handlers": {
-        "stderr": {
-            "class": "logging.StreamHandler",
-            "formatter": "line",
-            "filters": ["not_each_task"],
-        }
-    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
-    # Django's own handlers for "django" would say everything twice.
-    "loggers": {"django": {"handlers": [], "level": LOG_LEVEL, "propagate": True}},
+    "loggers": {
+        # Django's own handlers would say everything twice.
+        "django": {"handlers": [], "level": LOG_LEVEL, "propagate": True},
+        # A line for every task queued would be ten thousand for one run. A node, where
+        # django-q2 tells more than that, raises the level again.
+        "django-q": {"level": "WARNING"},
+    },
 }

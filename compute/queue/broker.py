@@ -16,7 +16,7 @@ from django_q.models import OrmQ
 from django_q.signing import SignedPackage
 
 from .call import enqueuing, job_for, one_line
-from .models import Job, JobState, Node, lease
+from .models import FREE, Job, JobState, Node, lease
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class DatabaseBroker(ORM):
         package = enqueuing.get()
         enqueuing.set(None)
         with transaction.atomic():
-            row = OrmQ.objects.create(key=self.list_key, payload=task, lock=Now())
+            row = OrmQ.objects.create(key=self.list_key, payload=task, lock=FREE)
             if package is not None:
                 job_for(package, queue=self.list_key, queue_id=row.pk).save(force_insert=True)
         return int(row.pk)

@@ -27,7 +27,6 @@ from django.db.models import F
 from django.db.models.functions import Now
 from django.db.models.signals import post_save
 from django.utils import timezone
-from django.utils.text import Truncator
 from django_q.conf import Conf
 from django_q.exceptions import TimeoutException
 from django_q.humanhash import humanize
@@ -200,11 +199,11 @@ def wrap(sender: Any, task: dict[str, Any], **kwargs: Any) -> None:
     if task.get("cached"):
         task["cached"] = False  # results are rows, there is no cache
     call = task["func"] = Call(task["func"])
-    if task["name"] == humanize(task["id"]):  # nobody gave it one
+    if task["name"].count("-") == 3 and task["name"] == humanize(task["id"]):  # nobody's choice
         values = [repr(arg) for arg in task["args"]]
         values += [f"{key}={value!r}" for key, value in task["kwargs"].items()]
         task["name"] = f"{str(call).rpartition('.')[2]}({', '.join(values)})"
-    task["name"] = Truncator(without_nul(task["name"])).chars(100)
+    task["name"] = shorten(task["name"], 100)
     if task.get("sync"):
         queued = {key: value for key, value in task.items() if key != "sync"}
         job_for(task, queue=Conf.CLUSTER_NAME, payload=SignedPackage.dumps(queued)).save()
@@ -247,14 +246,14 @@ def check_picklable(result: Any) -> None:
         raise TypeError(f"the result can't be pickled: {one_line(error)}") from error
 
 
-def without_nul(text: str) -> str:
-    """Postgres stores no NUL character in a text."""
-    return text.replace("\0", "")
+def shorten(text: str, length: int) -> str:
+    """At most `length` characters, and no NUL, which Postgres does not store."""
+    text = text.replace("\0", "")
+    return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
 def one_line(error: BaseException) -> str:
     """An error as one line of at most 500 characters: class and message."""
-    message = " ".join(without_nul(str(error)).split())
-    return Truncator(
-        f"{type(error).__name__}: {message}" if message else type(error).__name__
-    ).chars(500)
+    message = " ".join(str(error).split())
+    name = type(error).__name__
+    return shorten(f"{name}: {message}" if message else name, 500)

@@ -146,6 +146,7 @@ class Supervisor:  # pragma: no cover - runs in a process of its own (tests/work
         signal.signal(signal.SIGINT, self.on_signal)
         signal.signal(signal.SIGTERM, self.on_signal)
         os.register_at_fork(before=remember_parent, after_in_child=die_with_parent)
+        logging.getLogger("django-q").setLevel(Conf.LOG_LEVEL)
         log.info("node %s with %s worker(s)", self.node.hex, Conf.WORKERS)
         while not self.signals:
             connections.close_all()  # no process may inherit one

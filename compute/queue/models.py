@@ -6,7 +6,7 @@ django-q2's own tables stay in use beside them: `OrmQ` holds what waits or is le
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -58,6 +58,9 @@ class JobState(models.TextChoices):
     CANCELLED = "cancelled"
 
 
+#: The lease of a task that nobody holds. So long ago that no clock can think otherwise.
+FREE = datetime(2000, 1, 1, tzinfo=UTC)
+
 UNSETTLED = (JobState.QUEUED, JobState.RUNNING)
 
 
@@ -84,7 +87,7 @@ class JobQuerySet(models.QuerySet["Job"]):
             Job.objects.filter(pk__in=[job.pk for job in jobs]).update(
                 state=JobState.QUEUED, delivery=models.F("delivery") + 1, node=None, worker=None
             )
-            OrmQ.objects.filter(pk__in=[job.queue_id for job in jobs]).update(lock=Now())
+            OrmQ.objects.filter(pk__in=[job.queue_id for job in jobs]).update(lock=FREE)
         return len(jobs)
 
 
@@ -107,9 +110,13 @@ class Job(models.Model):
     queue = models.CharField(max_length=100)
     queue_id = models.BigIntegerField(null=True, db_index=True, help_text="Its row in the queue.")
     name = models.CharField(max_length=100)
-    state = models.CharField(max_length=9, choices=JobState, default=JobState.QUEUED)
-    delivery = models.PositiveIntegerField(default=0)
-    attempt = models.PositiveIntegerField(default=0, help_text="How often it was started.")
+    state = models.CharField(
+        max_length=9, choices=JobState, default=JobState.QUEUED, db_default=JobState.QUEUED
+    )
+    delivery = models.PositiveIntegerField(default=0, db_default=0)
+    attempt = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="How often it was started."
+    )
     node = models.ForeignKey(
         Node, null=True, on_delete=models.SET_NULL, help_text="Who holds or ran it."
     )
@@ -118,10 +125,16 @@ class Job(models.Model):
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
     result = PickledObjectField(null=True, protocol=-1, copy=False)
-    error = models.TextField(blank=True, help_text="One line; the traceback is with the task.")
-    error_class = models.CharField(max_length=200, blank=True)
+    error = models.TextField(
+        blank=True, default="", db_default="", help_text="One line; the traceback is with the task."
+    )
+    error_class = models.CharField(max_length=200, blank=True, default="", db_default="")
     payload = models.TextField(
-        blank=True, editable=False, help_text="Of a failed job: what was queued, for a retry."
+        blank=True,
+        default="",
+        db_default="",
+        editable=False,
+        help_text="Of a failed job: what was queued, for a retry.",
     )
 
     objects = JobQuerySet.as_manager()
@@ -159,7 +172,7 @@ class Job(models.Model):
             job = failed.select_for_update().first()
             if job is None:
                 return False
-            package = OrmQ.objects.create(key=job.queue, payload=job.payload, lock=Now())
+            package = OrmQ.objects.create(key=job.queue, payload=job.payload, lock=FREE)
             failed.update(
                 state=JobState.QUEUED,
                 queue_id=package.pk,
