@@ -25,7 +25,7 @@ class Progress(NamedTuple):
 
 class RunState(models.TextChoices):
     IN_PROGRESS = "in-progress", "running"
-    DONE = "done"
+    DONE = "done", "done"
     ERROR = "error", "failed"
 
 

@@ -49,11 +49,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("--long"):
-        return
-    kept = [item for item in items if not item.get_closest_marker("long")]
-    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
-    items[:] = kept
+    """Leave out what was not asked for, or can't be (bin/test says so at its end)."""
+    unwanted = set()
+    if not config.getoption("--long"):
+        unwanted.add("long")
+    if ENGINE != "sqlite":
+        unwanted.add("once")
+    if chromium() is None and "CI" not in os.environ:
+        unwanted.add("browser")
+    left_out = [item for item in items if unwanted & {mark.name for mark in item.iter_markers()}]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+def chromium() -> str | None:
+    return shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 def pytest_unconfigure() -> None:

@@ -1,0 +1,285 @@
+"""Follows the README: every command, in its order, and every address, in a fresh clone.
+
+A command that is new in the README has no step here, and fails the first test.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import pytest
+from django.urls import resolve
+
+from tests.processes import ROOT, Process, Processes, free_port, wait_until
+
+README = (ROOT / "README.md").read_text()
+pytestmark = pytest.mark.once
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def commands() -> list[str]:
+    return [line for block in blocks("shell") for line in block.splitlines() if line]
+
+
+class Reader:
+    """Somebody who follows the README in a clone of their own."""
+
+    def __init__(self, clone: Path, processes: Processes) -> None:
+        self.clone = clone
+        self.processes = processes
+        self.port = free_port()
+        self.dev = self.serve("bin/dev", r"Listening at")
+        wait_until(lambda: self.fetch("http://localhost:8000/readyz") == 200, 30)
+        # honcho, started by hand, takes the port in .env; 8000 may be somebody else's.
+        dot_env = clone / ".env"
+        dot_env.write_text(dot_env.read_text().replace("PORT=8000", f"PORT={free_port()}"))
+
+    def mine(self, text: str) -> str:
+        return text.replace("localhost:8000", f"localhost:{self.port}")
+
+    def serve(self, command: str, ready: str, **environment: str) -> Process:
+        """Start a command that runs until it is stopped, and wait until it is ready."""
+        process = self.processes.start(
+            "sh",
+            "-c",
+            f". .venv/bin/activate; exec env {command}",
+            cwd=self.clone,
+            **{"PORT": str(self.port), **environment},
+        )
+        process.wait_for_output(ready, 120)
+        return process
+
+    def run(self, command: str) -> str:
+        """Run a command that ends; what it prints."""
+        done = subprocess.run(
+            ["sh", "-c", f". .venv/bin/activate; {self.mine(command)}"],
+            cwd=self.clone,
+            env=self.processes.environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def fetch(self, address: str, accept: str = "*/*") -> int:
+        try:
+            with urlopen(
+                Request(self.mine(address), headers={"Accept": accept}), timeout=60
+            ) as reply:
+                return int(reply.status)
+        except HTTPError as error:
+            return error.code
+
+    def follow(self, command: str) -> dict[str, object]:
+        """Start a run as the README says, and ask its check address until it has ended."""
+        address = json.loads(self.run(command))["task_progress"]
+
+        def reply() -> dict[str, object] | None:
+            said: dict[str, object] = json.loads(self.run(f"curl -s '{address}'"))
+            return said if said["status"] != "in-progress" else None
+
+        return wait_until(reply, 120, address)
+
+
+Step = Callable[[Reader, str], None]
+
+
+def prints(expected: str) -> Step:
+    def step(reader: Reader, command: str) -> None:
+        assert expected in reader.run(command)
+
+    return step
+
+
+def ends_with(status: str, total: int | None) -> Step:
+    def step(reader: Reader, command: str) -> None:
+        said = reader.follow(command)
+        assert (said["status"], said["total"]) == (status, total)
+
+    return step
+
+
+def serves(ready: str) -> Step:
+    def step(reader: Reader, command: str) -> None:
+        reader.serve(command, ready, PORT=str(free_port())).stop(signal.SIGINT)
+
+    return step
+
+
+def serves_on_a_port_of_its_own(reader: Reader, command: str) -> None:
+    """`runserver` takes no PORT: bin/dev has the default one in the README's own terminals."""
+    port = free_port()
+    process = reader.serve(f"{command} {port}", "Quit the server with CONTROL-C")
+    with urlopen(f"http://localhost:{port}/sum-sync/?n=1000", timeout=30) as reply:
+        assert json.load(reply) == {"total": 500500}
+    process.stop(signal.SIGINT)
+
+
+def serves_without_the_guard(reader: Reader, command: str) -> None:
+    """With a shorter patience than 30 s; tests/workers sees the answer that it cuts off."""
+    port = free_port()
+    process = reader.serve(command, "Listening at", PORT=str(port), WEB_TIMEOUT="2")
+    with suppress(OSError):
+        urlopen(f"http://localhost:{port}/sum-sync/?n=3000000000", timeout=30)
+    process.wait_for_output(r"\[CRITICAL\] WORKER TIMEOUT \(pid:\d+\)")
+    process.stop()
+
+
+def not_run(reason: str) -> Step:
+    def step(reader: Reader, command: str) -> None:
+        assert reason
+
+    return step
+
+
+#: The README's commands, in its order, and what a reader would see.
+STEPS: list[tuple[str, Step]] = [
+    ("bin/dev", not_run("the reader's own, which runs all the time")),
+    ("bin/test", not_run("it is what runs this")),
+    ("source .venv/bin/activate", not_run("every command here begins with it")),
+    ("curl 'http://localhost:8000/sum-sync/?n=1000'", prints('{"total": 500500}')),
+    ("SUM_SYNC_MAX_N=0 bin/dev", serves_without_the_guard),
+    (
+        "curl 'http://localhost:8000/sum-sync/?n=3000000000'",
+        not_run("asked within the step before, while the guard is off"),
+    ),
+    (
+        "curl 'http://localhost:8000/sum-sync/?n=3000000000'",
+        prints("start it at /sum-start/?n=3000000000 instead"),
+    ),
+    ("./manage.py qcluster", serves("Q Cluster .* running")),
+    ("./manage.py runserver", serves_on_a_port_of_its_own),
+    ("honcho start", serves("Q Cluster .* running")),
+    ("curl 'http://localhost:8000/sum-start/?n=30000000'", ends_with("done", 450000015000000)),
+    ("./manage.py sum 200000000 --split", prints("20000000100000000\n")),
+    ("curl 'http://localhost:8000/bug-sum-start/?n=100000000'", ends_with("error", None)),
+    (
+        "curl 'http://localhost:8000/split-sum-start/?n=1000000000'",
+        ends_with("done", 500000000500000000),
+    ),
+    (
+        "curl 'http://localhost:8000/split-sum-start/?n=100000000&chunk_size=50000000'",
+        ends_with("done", 5000000050000000),
+    ),
+    (
+        "curl 'http://localhost:8000/split-sum-start/?n=100000000&chunk_size=10000'",
+        not_run("10,000 chunks take a minute; tests/workers runs as many with --long"),
+    ),
+    ("./manage.py qcluster", serves("Q Cluster .* running")),
+    (
+        "SECRET_KEY=… DATABASE_URL=postgres://user:password@db.example.com/sumsite "
+        "./manage.py qcluster",
+        not_run("there is no such host; tests/workers runs nodes on a Postgres"),
+    ),
+    ("bin/check", not_run("CI runs it by itself")),
+    ("./manage.py qinfo", prints("Clusters")),
+    ("./manage.py release", prints("No migrations to apply")),
+]
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
+    """In a copy of what git tracks, with nothing of the tests' environment."""
+    clone = tmp_path_factory.mktemp("clone") / "sumsite"
+    names = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    for name in filter(None, names.split("\0")):
+        if (ROOT / name).is_file():
+            target = clone / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target)
+    # The packages are there already: bin/dev finds its note of them and installs nothing.
+    venv = Path(sys.prefix)
+    (clone / ".venv").symlink_to(venv)
+    wanted = (clone / "requirements.txt").read_text()
+    (venv / "installed-requirements.txt").write_text(wanted + wanted)
+
+    foreign = {"PYTEST_VERSION", "SECRET_KEY", "DATABASE_URL", "DEBUG", "Q_WORKERS", "Q_GRACE"}
+    environment = {key: value for key, value in os.environ.items() if key not in foreign}
+    environment["PYTHONUNBUFFERED"] = "1"
+    if shutil.which("curl") is None:
+        environment["PATH"] = f"{a_curl(tmp_path_factory.mktemp('bin'))}:{environment['PATH']}"
+    processes = Processes(tmp_path_factory.mktemp("output"), environment)
+    try:
+        yield Reader(clone, processes)
+    finally:
+        processes.end()
+
+
+def a_curl(folder: Path) -> Path:
+    """Enough of curl for the README, on a machine without it."""
+    script = folder / "curl"
+    script.write_text(
+        f"#!{sys.executable}\n"
+        "import sys, urllib.error, urllib.request\n"
+        "try: reply = urllib.request.urlopen(sys.argv[-1])\n"
+        "except urllib.error.HTTPError as error: reply = error\n"
+        "print(reply.read().decode())\n"
+    )
+    script.chmod(0o755)
+    return folder
+
+
+def test_every_command_has_its_step() -> None:
+    assert commands() == [command for command, _ in STEPS]
+
+
+def test_the_commands_do_what_the_readme_says(reader: Reader) -> None:
+    assert re.search(r"user admin, password \S+ \(kept in \.env\)", reader.dev.text())
+    for command, step in STEPS:
+        step(reader, command)
+
+
+def test_every_address_answers_a_browser(reader: Reader) -> None:
+    addresses = set(re.findall(r"http://localhost:8000[^\s'`\")…;]*", README))
+    assert len(addresses) > 5
+    for address in addresses:
+        if address.endswith("task_id="):
+            continue  # an id of the reader's own stands there
+        expected = 422 if "sum-sync/?n=3000000000" in address else 200
+        assert reader.fetch(address, "text/html") == expected, address
+
+
+def test_the_reference_names_addresses_that_are_there() -> None:
+    named = re.findall(r"^\| `(/[^`]*)`", README, re.MULTILINE)
+    assert len(named) == 8
+    for address in named:
+        resolve(address)
+
+
+def test_the_python_of_the_readme_runs(reader: Reader) -> None:
+    for block in blocks("python"):
+        reader.clone.joinpath("block.py").write_text(block)
+        reader.run("./manage.py shell < block.py")
+
+
+def test_the_lines_to_change_are_there() -> None:
+    views = (ROOT / "compute" / "views.py").read_text()
+    before, after = (block.strip() for block in blocks("py"))
+    assert views.count(before) == 1
+    assert after == before.replace("n)", "n, sync=True)")
+
+
+def test_what_the_readme_links_to_is_there() -> None:
+    for target in re.findall(r"\]\(([^)]+)\)", README):
+        assert target.startswith("https://") or (ROOT / target).exists(), target
