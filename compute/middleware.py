@@ -43,12 +43,13 @@ class SessionCsrfMiddleware(CsrfViewMiddleware):
 
     A forged request does harm by what the victim's browser adds to it, and the session
     is all that is added here. So curl needs no token, and a signed-in person is safe.
+    Other methods change nothing: no view takes them, which is what they are told.
     (The admin's login, which comes before a session, is protected by Django itself.)
     """
 
     def process_view(
         self, request: HttpRequest, view: Callable[..., Any], args: Any, kwargs: Any
     ) -> HttpResponseForbidden | None:
-        if settings.SESSION_COOKIE_NAME not in request.COOKIES:
+        if request.method != "POST" or settings.SESSION_COOKIE_NAME not in request.COOKIES:
             return None
         return super().process_view(request, view, args, kwargs)

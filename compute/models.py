@@ -89,8 +89,11 @@ class Run(models.Model):
         if self.state == RunState.DONE:
             return Progress(self.chunks, 0, self.chunks)
         counts = self.jobs.counts()
-        failed = counts[JobState.FAILED] + counts[JobState.CANCELLED]
-        return Progress(counts[JobState.DONE], failed, self.chunks)
+        open_ = counts[JobState.QUEUED] + counts[JobState.RUNNING]
+        # What is gone counts as failed: nobody will finish it.
+        return Progress(
+            counts[JobState.DONE], self.chunks - counts[JobState.DONE] - open_, self.chunks
+        )
 
     def results(self) -> list[Any]:
         """One result a chunk, in the order of the ranges; only of a run that is done."""

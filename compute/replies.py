@@ -30,8 +30,13 @@ def page_or_json(
         response = JsonResponse(data, status=status)
     for name, value in (headers or {}).items():
         response[name] = value
+    return of_two_shapes(response)
+
+
+def of_two_shapes(response: HttpResponse) -> HttpResponse:
+    """Keep caches from giving one client's reply, or an old one, to another."""
     patch_vary_headers(response, ["Accept", "HX-Request"])
-    response["Cache-Control"] = "no-store"  # a state of a moment, in two shapes
+    response["Cache-Control"] = "no-store"
     return response
 
 

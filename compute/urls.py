@@ -16,6 +16,6 @@ urlpatterns = [
         views.SplitSumAsyncProgressView.as_view(),
         name="split-sum-async-progress",
     ),
-    path("healthz", views.healthz, name="healthz"),
-    path("readyz", views.readyz, name="readyz"),
+    path("healthz", views.HealthView.as_view(), name="healthz"),
+    path("readyz", views.ReadyView.as_view(), name="readyz"),
 ]

@@ -19,7 +19,7 @@ from .forms import SplitSumForm, SumForm
 from .models import Run, title
 from .queue.fanout import async_iter
 from .queue.models import Node
-from .replies import page_or_json, refuse, wants_page
+from .replies import of_two_shapes, page_or_json, refuse, wants_page
 
 RUNS_PER_PAGE = 20
 
@@ -100,8 +100,9 @@ class StartView(FormView):
         with transaction.atomic():  # the run, its jobs and the queued tasks, or nothing
             run = self.start(**form.cleaned_data)
         if wants_page(request):
-            return HttpResponse(status=303, headers={"Location": run.get_absolute_url()})
-        return JsonResponse(run_link(request, run))
+            headers = {"Location": run.get_absolute_url()}
+            return of_two_shapes(HttpResponse(status=303, headers=headers))
+        return of_two_shapes(JsonResponse(run_link(request, run)))
 
     def start(self, n: int) -> Run:
         raise NotImplementedError
@@ -175,17 +176,21 @@ class SplitSumAsyncProgressView(SumAsyncProgressView):
         }
 
 
-def healthz(request: HttpRequest) -> JsonResponse:
-    """This process answers. Touches nothing else."""
-    return JsonResponse({"status": "ok"})
+class HealthView(ReplyView):
+    """This process answers. Touches nothing else. (For machines, so JSON it is.)"""
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        return JsonResponse({"status": "ok"})
 
 
-def readyz(request: HttpRequest) -> JsonResponse:
+class ReadyView(ReplyView):
     """The site can do its work: database, migrations, a queue server."""
-    detail = health.missing()
-    if detail:
-        return JsonResponse({"detail": detail}, status=503, headers={"Retry-After": "5"})
-    return JsonResponse({"status": "ok"})
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        detail = health.missing()
+        if detail:
+            return JsonResponse({"detail": detail}, status=503, headers={"Retry-After": "5"})
+        return JsonResponse({"status": "ok"})
 
 
 # --- shared by the views -------------------------------------------------------------

@@ -5,17 +5,25 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
+from django.db.models.functions import Now
 from django.test import Client
+from django.utils import timezone
 from django_q.brokers import get_broker
+from django_q.models import OrmQ
 from django_q.signals import pre_execute
 from django_q.signing import SignedPackage
 
+from compute.models import Run
+from compute.queue.fanout import async_iter
+from compute.queue.models import Job, Node
 from tests import database
 from tests.processes import Processes, environment
 
@@ -77,3 +85,77 @@ def run_jobs() -> None:
             pre_execute.send(sender="django_q", func=task["func"], task=task)
             with contextlib.suppress(Exception):  # the job says what it was
                 task["func"](*task["args"], **task["kwargs"])
+
+
+def started(address: str, **parameters: object) -> Run:
+    """The run that asking this address starts."""
+    reply = Client().get(address, parameters)
+    assert reply.status_code == 200, reply.content
+    return Run.objects.get(task_id=reply.json()["task_progress"].partition("task_id=")[2])
+
+
+def finish_by_hand(run: Run, *results: int) -> None:
+    """Write what its chunks come to, where adding them up would take hours."""
+    for job, result in zip(run.jobs, results, strict=True):
+        Job.objects.filter(pk=job.pk).update(state=Job.State.DONE, result=result, finished_at=Now())
+        OrmQ.objects.filter(pk=job.queue_id).delete()
+
+
+def check(run: Run, address: str = "/split-sum-check/") -> Any:
+    """What a program is told of the run."""
+    return Client().get(address, {"task_id": run.task_id}).json()
+
+
+@pytest.fixture
+def missing_file(tmp_path: Path) -> Path:
+    return tmp_path / "missing"
+
+
+@pytest.fixture
+def run_with_a_failure(db: None, tmp_path: Path, missing_file: Path) -> Run:
+    """A run whose chunks are files, and whose total is their size; the second is missing."""
+    (tmp_path / "first").write_text("x" * 100)
+    (tmp_path / "third").write_text("x" * 20)
+    files = [str(tmp_path / "first"), str(missing_file), str(tmp_path / "third")]
+    group = async_iter("os.path.getsize", files, task_name="files")
+    run = Run.objects.create(task_id=group, kind=Run.Kind.SPLIT, n=3, chunk_size=1, chunks=3)
+    run_jobs()
+    return run
+
+
+@contextlib.contextmanager
+def without_database() -> Iterator[None]:
+    """There is no database where it is looked for; not inside a test's own transaction."""
+    connection.close()
+    there = connection.settings_dict
+    nowhere = str(database.FOLDER / "nowhere")
+    options = dict(there["OPTIONS"])
+    if database.ENGINE == "postgres":
+        options["host"] = nowhere
+    connection.settings_dict = {**there, "NAME": f"{nowhere}/file", "OPTIONS": options}
+    try:
+        yield
+    finally:
+        connection.close()
+        connection.settings_dict = there
+
+
+@pytest.fixture
+def database_away(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    with django_db_blocker.unblock(), without_database():
+        yield
+
+
+@pytest.fixture
+def queue_server(db: None) -> Node:
+    """The row of a queue server that will not fall silent during a test."""
+    now = timezone.now()
+    return Node.objects.create(
+        id="0" * 32,
+        name="tests",
+        host="here",
+        pid=1,
+        workers=2,
+        started_at=now,
+        seen_at=now + timedelta(hours=1),
+    )

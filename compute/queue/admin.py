@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import django_q.admin
 from django.contrib import admin, messages
+from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.db.models.functions import Now
 from django.http import HttpRequest
@@ -98,6 +99,7 @@ class QueueAdmin(django_q.admin.QueueAdmin):
     def delete_model(self, request: HttpRequest, obj: OrmQ) -> None:
         self.delete_queryset(request, OrmQ.objects.filter(pk=obj.pk))
 
+    @transaction.atomic  # no node may take one in between
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[OrmQ]) -> None:
         jobs = Job.objects.filter(queue_id__in=list(queryset.values_list("pk", flat=True)))
         groups = set(jobs.unsettled().values_list("group", flat=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from typing import Any
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
@@ -13,15 +14,25 @@ from django_q.brokers.orm import ORM
 from django_q.conf import Conf
 from django_q.humanhash import humanize
 from django_q.models import OrmQ
-from django_q.signing import SignedPackage
+from django_q.signing import BadSignature, SignedPackage
 
-from .call import enqueuing, job_for, one_line
+from .call import job_for, one_line, take_enqueuing
 from .models import FREE, Job, JobState, Node, lease
 
 log = logging.getLogger(__name__)
 
 #: Seconds between two signs of life in the database.
 SIGN_OF_LIFE = 1
+
+
+class NoCache:
+    """In the place of django-q2's cache, for those who would lose something in it."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise TypeError(
+            "django-q2 would keep this in a cache, where it can get lost. Results are rows "
+            "here; call compute.queue.fanout.async_iter, with the same arguments."
+        )
 
 
 class DatabaseBroker(ORM):
@@ -40,13 +51,14 @@ class DatabaseBroker(ORM):
     _written: tuple[float, str] = (0.0, "")
 
     @staticmethod
-    def get_cache() -> None:
-        return None
+    def get_cache() -> NoCache:
+        return NoCache()
 
     def enqueue(self, task: str) -> int:
         """Queue a signed package and its Job, both or neither; the queue id."""
-        package = enqueuing.get()
-        enqueuing.set(None)
+        package = take_enqueuing()
+        if package and not is_of(task, package):  # left over from one that couldn't be signed
+            package = None
         with transaction.atomic():
             row = OrmQ.objects.create(key=self.list_key, payload=task, lock=FREE)
             if package is not None:
@@ -63,7 +75,22 @@ class DatabaseBroker(ORM):
             claimed = []
         if not claimed:
             time.sleep(Conf.POLL)
-        return claimed or None
+        readable = [
+            (ack_id, package) for ack_id, package in claimed if self.readable(ack_id, package)
+        ]
+        return readable or None
+
+    def readable(self, ack_id: tuple[int, int | None], package: str) -> bool:
+        """Whether a package can be unpacked; one that can't is given up, or it comes for ever.
+
+        django-q2's pusher survives a wrong signature and dies of anything else.
+        """
+        try:
+            SignedPackage.loads(package)
+        except Exception as error:  # whatever a pickle may raise
+            self.give_up(ack_id, error)
+            return False
+        return True
 
     def claim(self, limit: int) -> list[tuple[tuple[int, int | None], str]]:
         """Lease up to `limit` tasks that nobody holds, oldest first; no two claims get the same."""
@@ -74,7 +101,7 @@ class DatabaseBroker(ORM):
             rows = list(waiting.select_for_update(skip_locked=True)[:limit])
             ids = [row.pk for row in rows]
             OrmQ.objects.filter(pk__in=ids).update(lock=lease())
-            jobs = Job.objects.filter(queue_id__in=ids)
+            jobs = Job.objects.filter(queue_id__in=ids).unsettled()
             jobs.update(
                 state=JobState.QUEUED, delivery=F("delivery") + 1, node=self.node, worker=None
             )
@@ -83,23 +110,24 @@ class DatabaseBroker(ORM):
 
     def renew(self) -> None:
         """Renew the leases of all that this node holds."""
-        held = Job.objects.filter(node=self.node).unsettled()
-        OrmQ.objects.filter(pk__in=held.values("queue_id")).update(lock=lease())
+        held = Job.objects.filter(node=self.node, node__isnull=False).unsettled()
+        # A lease that has ended stays so: a worker may have given up on writing its outcome.
+        leased = OrmQ.objects.filter(pk__in=held.values("queue_id"), lock__gt=Now())
+        leased.update(lock=lease())
 
     def delete(self, ack_id: tuple[int, int | None] | int) -> None:
         super().delete(ack_id[0] if isinstance(ack_id, tuple) else ack_id)
 
     def fail(self, ack_id: tuple[int, int | None]) -> None:
-        """Give up on a package that can't be read; its Job says why."""
-        reason = "the queued task can't be read: it was signed with another SECRET_KEY"
+        self.give_up(ack_id, BadSignature("it was signed with another SECRET_KEY"))
+
+    def give_up(self, ack_id: tuple[int, int | None], error: Exception) -> None:
+        """Take a package that can't be read out of the queue; its job has failed."""
         with transaction.atomic():
-            Job.objects.filter(queue_id=ack_id[0]).unsettled().update(
-                state=JobState.FAILED,
-                error=reason,
-                error_class="BadSignature",
-                finished_at=Now(),
-                payload=OrmQ.objects.filter(pk=ack_id[0]).values("payload"),
-            )
+            job = Job.objects.filter(queue_id=ack_id[0]).unsettled().first()
+            payload = OrmQ.objects.filter(pk=ack_id[0]).values_list("payload", flat=True).first()
+            if job is not None:
+                job.fail(f"the queued task can't be read: {one_line(error)}", error, payload)
             self.delete(ack_id)
 
     # --- statistics: rows of Node, where django-q2 wants a cache -----------------------
@@ -139,6 +167,13 @@ class DatabaseBroker(ORM):
 
     def get_stats(self, pattern: str) -> list[str]:
         return list(Node.objects.alive().values_list("stat", flat=True))
+
+
+def is_of(signed: str, task: dict[str, Any]) -> bool:
+    try:
+        return bool(SignedPackage.loads(signed)["id"] == task["id"])
+    except Exception:  # no package of django-q2's at all
+        return False
 
 
 def node_id(key: str) -> str:

@@ -9,7 +9,6 @@ while a lock is held that its sentinel needs (`post_execute_in_worker`).
 
 from __future__ import annotations
 
-import inspect
 import logging
 import os
 import pickle
@@ -33,8 +32,7 @@ from django_q.humanhash import humanize
 from django_q.models import OrmQ, Task
 from django_q.signing import SignedPackage
 from django_q.tasks import async_chain
-from django_q.utils import get_func_repr
-from picklefield.fields import wrap_conflictual_object
+from picklefield.fields import PickledObject, dbsafe_decode, dbsafe_encode
 
 from .models import Job, JobState
 
@@ -48,16 +46,30 @@ enqueuing: ContextVar[dict[str, Any] | None] = ContextVar("enqueuing", default=N
 PAUSES = (0.1, 0.2, 0.5, 1, 2, 4, 8, 15, 30)
 
 
+def take_enqueuing() -> dict[str, Any] | None:
+    """What `async_task` is enqueuing, for the one broker that it hands it to."""
+    task = enqueuing.get()
+    enqueuing.set(None)
+    return task
+
+
 class Call:
     """The function of a task, as it travels: its dotted path, or any callable object."""
 
     def __init__(self, func: str | Callable[..., Any]) -> None:
-        # A function goes as its path, so that the worker can say when it is gone.
-        self.func = get_func_repr(func) if inspect.isfunction(func) else func
+        # As a path where there is one, so that the worker can say when it is gone.
+        self.func = func if isinstance(func, str) else path_of(func) or func
         self.task: dict[str, Any] = {}
 
     def __str__(self) -> str:
         return str(self.func)
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        if isinstance(self.func, str):
+            return self.func.rpartition(".")[2]
+        return getattr(self.func, "__name__", type(self.func).__name__)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"func": self.func, "task": {}}
@@ -70,21 +82,28 @@ class Call:
         """
         delivery = Delivery(self.task)
         if not persistently(delivery.start):
+            self.task["dropped"] = True
             return None
         try:
             try:
                 result = self.resolve()(*args, **kwargs)
             finally:
                 signal.alarm(0)  # the time limit is the function's, not the bookkeeping's
-            check_picklable(result)
+            stored = pickled(result)
         except BaseException as error:
-            report = f"{error} : {traceback.format_exc()}"
-            persistently(partial(delivery.fail, error, report))
-            if isinstance(error, Exception | TimeoutException) or self.task.get("sync"):
+            persistently(partial(delivery.fail, error))
+            expected = isinstance(error, Exception | TimeoutException)
+            if self.task.get("sync") or (expected and message_of(error) is not None):
                 raise
-            # django-q2's worker expects an Exception: sys.exit() would end it unheard.
+            # What django-q2's worker can't print, or does not expect, would end it unheard.
             raise RuntimeError(one_line(error)) from error
-        persistently(partial(delivery.finish, result))
+        try:
+            persistently(partial(delivery.finish, result, stored))
+        except (OperationalError, InterfaceError):
+            raise  # the next delivery will write its own
+        except Exception as error:  # the database takes everything but this outcome
+            persistently(partial(delivery.fail, error))
+            raise
         return result
 
     def resolve(self) -> Callable[..., Any]:
@@ -113,6 +132,7 @@ class Delivery:
         )
         self.job = mine.first()
         if self.job is None:
+            self.clear()
             return False
         self.task["started"] = timezone.now()
         return bool(
@@ -124,15 +144,21 @@ class Delivery:
             )
         )
 
-    def finish(self, result: Any) -> bool:
-        # Wrapped, a result that happens to be a query is stored and not run.
-        return self.settle(JobState.DONE, result, {"result": wrap_conflictual_object(result)})
+    def clear(self) -> None:
+        """Remove a package that nobody will ever run: its job is gone, or has settled."""
+        if not Job.objects.filter(queue_id=self.queue_id).unsettled().exists():
+            OrmQ.objects.filter(pk=self.queue_id).delete()
 
-    def fail(self, error: BaseException, report: str) -> bool:
+    def finish(self, result: Any, stored: PickledObject | None) -> bool:
+        return self.settle(JobState.DONE, result, stored, {"result": stored, "payload": ""})
+
+    def fail(self, error: BaseException) -> bool:
+        report = f"{message_of(error)} : {''.join(traceback.format_exception(error))}"
         queued = OrmQ.objects.filter(pk=self.queue_id).values_list("payload", flat=True).first()
         assert self.job  # noqa: S101 - start() has set it
         return self.settle(
             JobState.FAILED,
+            report,
             report,
             {
                 "error": one_line(error),
@@ -141,7 +167,9 @@ class Delivery:
             },
         )
 
-    def settle(self, state: JobState, result: Any, outcome: dict[str, Any]) -> bool:
+    def settle(
+        self, state: JobState, result: Any, stored: str | None, outcome: dict[str, Any]
+    ) -> bool:
         """Write the outcome everywhere or nowhere; False when it counts no more."""
         with transaction.atomic():
             counts = Job.objects.filter(
@@ -154,12 +182,12 @@ class Delivery:
             success = state == JobState.DONE
             if success and self.task.get("chain") and not self.task.get("sync"):
                 # A failed step holds its chain; django-q2 itself would go on.
-                async_chain(self.task["chain"], group=self.task.get("group"), sync=False)
+                async_chain(list(self.task["chain"]), group=self.task.get("group"), sync=False)
             if not success or self.task.get("save", True):
-                self.save_task(success, result)
+                self.save_task(success, result, stored)
         return True
 
-    def save_task(self, success: bool, result: Any) -> None:
+    def save_task(self, success: bool, result: Any, stored: str | None) -> None:
         """Write django-q2's own record, for its admin pages and `django_q.tasks.result`.
 
         One statement and no model signal inside the transaction: hooks run after it.
@@ -168,7 +196,7 @@ class Delivery:
         record = Task(
             id=self.task["id"],
             name=self.task["name"],
-            func=str(self.task["func"])[:256],
+            func=shorten(str(self.task["func"]), 256),
             hook=self.task.get("hook"),
             args=self.task["args"],
             kwargs=self.task["kwargs"],
@@ -176,7 +204,7 @@ class Delivery:
             cluster=self.task.get("cluster"),
             started=self.task["started"],
             stopped=timezone.now(),
-            result=result,
+            result=stored,
             success=success,
             attempt_count=self.job.attempt + 1,
         )
@@ -184,6 +212,7 @@ class Delivery:
         Task.objects.bulk_create(
             [record], update_conflicts=True, unique_fields=["id"], update_fields=fields
         )
+        record.result = result
         transaction.on_commit(
             lambda: post_save.send_robust(Task, instance=record, created=True, raw=False)
         )
@@ -196,13 +225,16 @@ def wrap(sender: Any, task: dict[str, Any], **kwargs: Any) -> None:
             "django_q.tasks.async_iter collects its results in a cache, which loses them. "
             "Call compute.queue.fanout.async_iter instead: same arguments, results in rows."
         )
+    for option, length in (("group", 100), ("hook", 256)):
+        if len(str(task.get(option) or "")) > length:
+            raise ValueError(f"{option} has over {length} characters, more than a task keeps")
     if task.get("cached"):
         task["cached"] = False  # results are rows, there is no cache
     call = task["func"] = Call(task["func"])
     if task["name"].count("-") == 3 and task["name"] == humanize(task["id"]):  # nobody's choice
-        values = [repr(arg) for arg in task["args"]]
-        values += [f"{key}={value!r}" for key, value in task["kwargs"].items()]
-        task["name"] = f"{str(call).rpartition('.')[2]}({', '.join(values)})"
+        values = [shown(arg) for arg in task["args"]]
+        values += [f"{key}={shown(value)}" for key, value in task["kwargs"].items()]
+        task["name"] = f"{call.name}({', '.join(values)})"
     task["name"] = shorten(task["name"], 100)
     if task.get("sync"):
         queued = {key: value for key, value in task.items() if key != "sync"}
@@ -239,21 +271,51 @@ def persistently(write: Callable[[], bool]) -> bool:
     return write()
 
 
-def check_picklable(result: Any) -> None:
+def pickled(result: Any) -> PickledObject | None:
+    """A result as its rows keep it, tested that it can be read again.
+
+    Already pickled, a result that happens to be a query is stored and not run.
+    """
+    if result is None:
+        return None
     try:
-        pickle.dumps(result)
+        stored = dbsafe_encode(result, pickle_protocol=pickle.HIGHEST_PROTOCOL, copy=False)
+        dbsafe_decode(stored)
     except Exception as error:
         raise TypeError(f"the result can't be pickled: {one_line(error)}") from error
+    return stored
+
+
+def path_of(func: Callable[..., Any]) -> str | None:
+    """The dotted path under which a worker will find the same callable, if there is one."""
+    module, name = getattr(func, "__module__", None), getattr(func, "__qualname__", None)
+    path = f"{module}.{name}"
+    return path if module and name and pydoc.locate(path) is func else None
+
+
+def shown(value: Any) -> str:
+    try:
+        return repr(value)
+    except Exception:  # whatever a __repr__ may raise
+        return f"<{type(value).__name__}>"
 
 
 def shorten(text: str, length: int) -> str:
-    """At most `length` characters, and no NUL, which Postgres does not store."""
-    text = text.replace("\0", "")
+    """At most `length` characters, and none that a database does not store."""
+    text = text.replace("\0", "").encode("utf-8", "replace").decode()
     return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
+def message_of(error: BaseException) -> str | None:
+    """What an error says; None if it can't even say that."""
+    try:
+        return str(error)
+    except Exception:  # whatever a __str__ may raise
+        return None
 
 
 def one_line(error: BaseException) -> str:
     """An error as one line of at most 500 characters: class and message."""
-    message = " ".join(str(error).split())
+    message = " ".join((message_of(error) or "").split())
     name = type(error).__name__
     return shorten(f"{name}: {message}" if message else name, 500)

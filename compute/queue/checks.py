@@ -66,7 +66,7 @@ def check_queue(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 def is_our_broker(path: str | None) -> bool:
     try:
         return issubclass(import_string(path or ""), DatabaseBroker)
-    except ImportError:
+    except (ImportError, TypeError):  # not there, or no class
         return False
 
 

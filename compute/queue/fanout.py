@@ -8,12 +8,13 @@ from typing import Any
 from django.db import connection, transaction
 from django.utils import timezone
 from django_q.brokers import get_broker
+from django_q.conf import Conf
 from django_q.humanhash import uuid
 from django_q.models import OrmQ, Task
 from django_q.tasks import async_task
 
 from .broker import DatabaseBroker
-from .call import Call, enqueuing
+from .call import Call, shorten, take_enqueuing
 from .models import FREE, Job, JobState
 
 #: Rows in one INSERT.
@@ -28,7 +29,7 @@ class Collector(DatabaseBroker):
         self.packages: list[tuple[dict[str, Any], str]] = []
 
     def enqueue(self, task: str) -> int:
-        package = enqueuing.get()
+        package = take_enqueuing()
         assert package  # noqa: S101 - async_task has sent pre_enqueue, which sets it
         self.packages.append((package, task))
         return len(self.packages)
@@ -60,14 +61,15 @@ def async_iter(func: str | Callable[..., Any], args_iter: Sequence[Any], **kwarg
     with transaction.atomic():
         for position, args in enumerate(args_iter):
             if name:
-                options["task_name"] = f"{name}, chunk {position + 1:,} of {total:,}"
+                place = f", chunk {position + 1:,} of {total:,}"
+                options["task_name"] = shorten(name, 100 - len(place)) + place
             args = args if isinstance(args, tuple) else (args,)
             task_id = async_task(path, *args, **kwargs, q_options=dict(options))
-            if options.get("sync"):  # it has run already, as a group of its own
+            if options.get("sync", Conf.SYNC):  # it has run already, as a group of its own
                 Job.objects.filter(pk=task_id).update(group=group, position=position)
         insert(collector, group)
         if not total:
-            record_empty(group, name or str(path))
+            record_empty(group, name or str(path), str(path))
     return group
 
 
@@ -107,11 +109,16 @@ def insert(collector: Collector, group: str) -> None:
         )
 
 
-def record_empty(group: str, name: str) -> None:
+def record_empty(group: str, name: str, func: str) -> None:
     """Let `django_q.tasks.result(group)` say [] for a group without tasks."""
     now = timezone.now()
     Task.objects.create(
-        id=group, name=name[:100], func=name[:256], started=now, stopped=now, result=[]
+        id=group,
+        name=shorten(name, 100),
+        func=shorten(func, 256),
+        started=now,
+        stopped=now,
+        result=[],
     )
 
 

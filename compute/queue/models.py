@@ -12,6 +12,7 @@ from typing import Any
 from django.conf import settings
 from django.db import models, transaction
 from django.db.models.functions import Now
+from django.utils import timezone
 from django_q.models import OrmQ, Task
 from picklefield.fields import PickledObjectField
 
@@ -160,6 +161,22 @@ class Job(models.Model):
     def number(self) -> int:
         """Its place in its group as people count, from 1."""
         return self.position + 1
+
+    def fail(self, reason: str, error: Exception, payload: str | None) -> None:
+        """Note that it failed before it ran; listed under "Failed tasks" as the others are."""
+        Job.objects.filter(pk=self.pk).unsettled().update(
+            state=JobState.FAILED,
+            finished_at=Now(),
+            error=reason,
+            error_class=type(error).__name__,
+            payload=payload or "",
+        )
+        now = timezone.now()
+        Task.objects.filter(pk=self.pk).delete()
+        Task.objects.create(
+            id=self.pk, name=self.name, started=now, stopped=now, result=reason, success=False
+        )
+        group_changed.send(sender=Job, group=self.group)
 
     def retry(self) -> bool:
         """Queue a failed job again, as the same job of the same group.

@@ -40,6 +40,8 @@ def report(task: dict[str, Any], broker: Broker) -> None:
     if not isinstance(task["func"], Call):  # queued past our signal, so it has no Job
         save_task(task, broker)
         broker.acknowledge(ack_id)
+    if task.get("dropped"):
+        return
     post_execute.send_robust(sender="django_q", task=task)
     if task["success"]:
         log.info("done: %s", task["name"])

@@ -1,0 +1,131 @@
+"""What these tests queue. A worker finds it by its dotted path, so it stands in a module."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db.models import F, QuerySet
+
+#: What has run, in order; emptied before each test.
+ran: list[Any] = []
+#: What `interrupted` does while it runs; set by a test.
+interruption: list[Callable[[], Any]] = []
+
+
+def add(a: int, b: int = 0) -> int:
+    ran.append((a, b))
+    return a + b
+
+
+def echo(*args: Any, **kwargs: Any) -> Any:
+    """Its arguments, as they arrived."""
+    ran.append((args, kwargs))
+    return args, kwargs
+
+
+def give(value: Any) -> Any:
+    ran.append(value)
+    return value
+
+
+def power(base: int, exponent: int) -> int:
+    return int(base**exponent)
+
+
+def fail(message: str = "no luck") -> None:
+    ran.append(message)
+    raise ValueError(message)
+
+
+def fail_once(message: str = "no luck") -> str:
+    ran.append(message)
+    if len(ran) == 1:
+        raise ValueError(message)
+    return "luck"
+
+
+def leave(code: int) -> None:
+    sys.exit(code)
+
+
+def exceed_its_time() -> None:
+    """What happens when the time limit strikes, without the wait for it."""
+    signal.raise_signal(signal.SIGALRM)
+
+
+def interrupted(value: Any = None) -> Any:
+    """Meanwhile something happens elsewhere."""
+    ran.append(value)
+    interruption[0]()
+    return value
+
+
+def users() -> QuerySet[User]:
+    return User.objects.order_by("username")
+
+
+def expression() -> F:
+    return F("name")
+
+
+def unpicklable() -> Any:
+    return lambda: None
+
+
+def picklable_one_way() -> Any:
+    return OneWay(1, 2)
+
+
+def hook(task: Any) -> None:
+    ran.append(("hook", task.id, task.success))
+
+
+def failing_hook(task: Any) -> None:
+    ran.append(("hook", task.id, task.success))
+    raise ValueError("the hook is broken")
+
+
+class OneWay(Exception):
+    """Can be pickled, as exceptions can, but not read again: it wants two arguments."""
+
+    def __init__(self, a: int, b: int) -> None:
+        super().__init__("only one")
+
+
+class Adder:
+    """A callable object."""
+
+    def __init__(self, a: int) -> None:
+        self.a = a
+
+    def __call__(self, b: int) -> int:
+        return add(self.a, b)
+
+    @staticmethod
+    def give(value: Any) -> str:
+        """Named as a function of this module, to be told apart from it."""
+        return f"Adder gives {value}"
+
+    @classmethod
+    def make(cls, a: int) -> int:
+        return cls(a).a
+
+
+class Unreadable:
+    """An argument that can't be shown."""
+
+    def __repr__(self) -> str:
+        raise ValueError("not to be shown")
+
+
+class SpeechlessError(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+def fail_without_words() -> None:
+    raise SpeechlessError

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import signal
+import threading
+import time
+
+import pytest
+from django.core.management import get_commands, load_command_class
+
+from compute.queue.cluster import Flag, Supervisor
+from compute.queue.management.commands.qcluster import Command
+
+
+def test_a_flag_is_down_until_it_is_set():
+    flag = Flag()
+    assert not flag.is_set()
+    flag.set()
+    flag.set()
+    assert flag.is_set()
+
+
+def test_a_signal_handler_may_set_a_flag():
+    flag = Flag()
+    before = signal.signal(signal.SIGUSR1, flag.set)
+    try:
+        signal.raise_signal(signal.SIGUSR1)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert flag.is_set()
+
+
+def test_waiting_for_a_flag_that_is_set_takes_no_time(monkeypatch):
+    monkeypatch.setattr(time, "sleep", pytest.fail)
+    flag = Flag()
+    flag.set()
+    assert flag.wait(1000) is True
+
+
+def test_waiting_for_a_flag_that_stays_down_takes_its_time():
+    started = time.monotonic()
+    assert Flag().wait(0.01) is False
+    assert time.monotonic() - started >= 0.01
+
+
+def test_waiting_tells_of_a_flag_that_was_set_meanwhile(monkeypatch):
+    flag = Flag()
+    monkeypatch.setattr(time, "sleep", lambda _: flag.set())
+    assert flag.wait(1) is True
+
+
+def test_qcluster_is_ours():
+    assert get_commands()["qcluster"] == "compute.queue"
+    command = load_command_class("compute.queue", "qcluster")
+    assert isinstance(command, Command)
+    assert "queue server" in command.help
+
+
+def test_qcluster_takes_django_qs_options():
+    parser = Command().create_parser("manage.py", "qcluster")
+    assert parser.parse_args(["--run-once"]).run_once is True
+
+
+@pytest.mark.parametrize(
+    ("signals", "hurry"),
+    [
+        ([signal.SIGTERM], False),
+        ([signal.SIGTERM, signal.SIGTERM], False),
+        ([signal.SIGINT], False),
+        ([signal.SIGINT, signal.SIGINT], True),
+        ([signal.SIGTERM, signal.SIGINT], True),
+        ([signal.SIGINT, signal.SIGTERM], False),
+        ([signal.SIGINT, signal.SIGINT, signal.SIGTERM], True),
+    ],
+)
+def test_only_a_second_ctrl_c_hurries(signals, hurry):
+    supervisor = Supervisor()
+    for number in signals:
+        supervisor.on_signal(number, None)
+    assert (supervisor.signals, supervisor.hurry) == (len(signals), hurry)
+
+
+def test_a_flag_is_seen_by_other_threads():
+    flag = Flag()
+    thread = threading.Thread(target=flag.set)
+    thread.start()
+    thread.join()
+    assert flag.wait(0) is True

@@ -1,0 +1,281 @@
+"""`manage.py sum` and `manage.py release`, called as functions and as real processes."""
+
+from __future__ import annotations
+
+import _thread
+import contextlib
+import io
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
+from django.db import connections
+from django.test import Client
+from django_q.models import OrmQ
+
+from compute.management.commands import sum as sum_command
+from compute.models import Run
+from tests.conftest import check
+from tests.processes import ROOT, Processes, environment, wait_until
+
+NO_QUEUE_SERVER = "No queue server is running, so the run waits."
+
+
+class Printed(NamedTuple):
+    out: io.StringIO
+    err: io.StringIO
+
+
+@contextlib.contextmanager
+def printed() -> Iterator[Printed]:
+    """What a command called here writes to the terminal."""
+    streams = Printed(io.StringIO(), io.StringIO())
+    with contextlib.redirect_stdout(streams.out), contextlib.redirect_stderr(streams.err):
+        yield streams
+
+
+def call(*arguments: str, **options: Any) -> Printed:
+    with printed() as streams:
+        call_command(*arguments, **options)
+    return streams
+
+
+@contextlib.contextmanager
+def meanwhile(action: Callable[[], None]) -> Iterator[None]:
+    """Do something while a command waits."""
+
+    def act() -> None:
+        try:
+            action()
+        except BaseException:
+            _thread.interrupt_main()  # a command that waits for this would wait for ever
+            raise
+        finally:
+            connections.close_all()
+
+    thread = threading.Thread(target=act)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+
+
+def manage(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """The command as a person calls it, with both streams apart."""
+    return subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        cwd=ROOT,
+        env=environment(**variables),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+# --- sum: what it refuses -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["x"], "Give n as a whole number in plain digits"),
+        (["1e9"], "Give n as a whole number in plain digits"),
+        ([""], "Give n as a whole number in plain digits"),
+        (["1000000000001"], "Give an n of at most 1,000,000,000,000."),
+        (["10", "--chunk-size", "5"], "--chunk-size needs --split"),
+        (["10", "--split", "--chunk-size", "0"], "Give chunk_size as a whole number of 1 or more"),
+        (["10", "--split", "--chunk-size", "x"], "Give chunk_size as a whole number of 1 or more"),
+        (["1000000", "--split", "--chunk-size", "99"], "Give a chunk_size of at least 100:"),
+    ],
+)
+def test_sum_refuses_what_the_site_refuses(db: None, arguments: list[str], message: str) -> None:
+    with pytest.raises(CommandError, match=re.escape(message)) as error:
+        call_command("sum", *arguments)
+    assert error.value.returncode == 1
+    assert not Run.objects.exists()
+    assert not OrmQ.objects.exists()
+
+
+def test_sum_refuses_on_stderr_with_exit_code_1() -> None:
+    done = manage("sum", "1e9")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("CommandError: Give n as a whole number")
+    assert "Traceback" not in done.stderr
+
+
+# --- sum: the total -------------------------------------------------------------------
+
+
+def test_sum_of_no_chunks_needs_no_queue_server(db: None) -> None:
+    assert call("sum", "0", "--split").out.getvalue() == "0\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "total", "kind", "chunks"),
+    [
+        (["1000"], 500500, Run.Kind.SUM, 1),
+        (["1000", "--split"], 500500, Run.Kind.SPLIT, 1),
+        (["2500000", "--split"], 3125001250000, Run.Kind.SPLIT, 3),
+        (["1000", "--split", "--chunk-size", "300"], 500500, Run.Kind.SPLIT, 4),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_sum_prints_the_total_alone_on_stdout(
+    processes: Processes,
+    arguments: list[str],
+    total: int,
+    kind: Run.Kind,
+    chunks: int,
+) -> None:
+    processes.node()
+    streams = call("sum", *arguments)
+    assert streams.out.getvalue() == f"{total}\n"
+    assert f"{chunks} of {chunks} chunks" in streams.err.getvalue()
+    run = Run.objects.get()
+    assert (run.kind, run.chunks, run.result) == (kind, chunks, total)
+
+
+def test_sum_is_a_run_like_any_other(processes: Processes) -> None:
+    processes.node()
+    done = manage("sum", "1000", **processes.environment)
+    assert (done.returncode, done.stdout) == (0, "500500\n"), done.stderr
+    assert check(Run.objects.get(), "/sum-check/") == {
+        "status": "done",
+        "total": 500500,
+        "error": None,
+    }
+
+
+# --- sum: what goes wrong -------------------------------------------------------------
+
+
+def test_sum_of_a_run_that_fails_says_why_with_exit_code_1(processes: Processes) -> None:
+    processes.node(SECRET_KEY="another-" * 8)
+    done = manage("sum", "1000", **processes.environment)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "CommandError: the queued task can't be read" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert Run.objects.get().state == Run.State.ERROR
+
+
+def test_sum_of_a_run_that_is_cancelled_says_by_whom(transactional_db: None, admin: Client) -> None:
+    def cancel() -> None:
+        queued = wait_until(OrmQ.objects.first)
+        form = {"action": "delete_selected", "_selected_action": [queued.pk], "post": "yes"}
+        admin.post("/admin/django_q/ormq/", form)
+
+    with (
+        printed() as streams,
+        meanwhile(cancel),
+        pytest.raises(CommandError, match="cancelled by boss"),
+    ):
+        call_command("sum", "1000")
+    assert streams.out.getvalue() == ""
+
+
+def test_sum_without_a_queue_server_says_so_and_goes_on_when_there_is_one(
+    processes: Processes,
+) -> None:
+    waiting = processes.manage("sum", "1000")
+    waiting.wait_for_output("No queue server is running, so the run waits")
+    waiting.wait_for_output(re.escape("./manage.py qcluster"))
+    processes.node()
+    assert waiting.popen.wait(60) == 0
+    assert waiting.text().count("No queue server is running") == 1
+    assert "500500\n" in waiting.text()
+
+
+def test_ctrl_c_ends_the_command_and_not_the_run(processes: Processes) -> None:
+    waiting = processes.manage("sum", "1000")
+    waiting.wait_for_output("No queue server is running")
+    assert waiting.stop(signal.SIGINT) == 130
+    run = Run.objects.get()
+    assert f"goes on without this terminal; look at it in the site at {run.get_absolute_url()}" in (
+        waiting.text()
+    )
+    assert "Traceback" not in waiting.text()
+    assert check(run)["status"] == "in-progress"
+    processes.node()
+    wait_until(lambda: check(run)["status"] == "done")
+    assert check(run)["total"] == 500500
+
+
+def test_ctrl_c_is_told_how_the_run_goes_on(
+    transactional_db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sum_command, "PATIENCE", 0)
+
+    def press_ctrl_c() -> None:
+        wait_until(lambda: NO_QUEUE_SERVER in streams.err.getvalue())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with printed() as streams, meanwhile(press_ctrl_c), pytest.raises(SystemExit) as ended:
+        call_command("sum", "1000")
+    assert ended.value.code == 130
+    assert streams.out.getvalue() == ""
+    assert "The run goes on without this terminal" in streams.err.getvalue()
+    assert OrmQ.objects.count() == 1
+
+
+# --- release --------------------------------------------------------------------------
+
+
+def test_release_makes_the_admin_of_a_new_site(db: None, settings: Any) -> None:
+    settings.ADMIN_PASSWORD = "a-good-password"
+    streams = call("release", verbosity=0)
+    assert streams.out.getvalue() == (
+        "Made the account 'admin' with the password in ADMIN_PASSWORD.\n"
+    )
+    assert streams.err.getvalue() == ""
+    assert User.objects.get().is_superuser
+    assert Client().login(username="admin", password="a-good-password")
+
+
+def test_release_again_changes_nothing(db: None, settings: Any) -> None:
+    settings.ADMIN_PASSWORD = "a-good-password"
+    call("release", verbosity=0)
+    before = User.objects.values().get()
+    settings.ADMIN_PASSWORD = "another-password"
+    streams = call("release", verbosity=0)
+    assert User.objects.values().get() == before
+    assert streams.out.getvalue() == streams.err.getvalue() == ""
+
+
+def test_release_without_a_password_makes_no_account_and_says_so(db: None, settings: Any) -> None:
+    settings.ADMIN_PASSWORD = ""
+    streams = call("release", verbosity=0)
+    assert not User.objects.exists()
+    assert streams.err.getvalue() == "No admin account made: ADMIN_PASSWORD is not set.\n"
+
+
+def test_release_leaves_a_site_alone_that_has_a_superuser(db: None, settings: Any) -> None:
+    settings.ADMIN_PASSWORD = "a-good-password"
+    User.objects.create_superuser("root")
+    assert call("release", verbosity=0).out.getvalue() == ""
+    assert [user.username for user in User.objects.all()] == ["root"]
+
+
+def test_release_on_an_empty_database_makes_all_that_the_site_needs_twice(tmp_path: Path) -> None:
+    new = {
+        "DATABASE_URL": f"sqlite:///{tmp_path / 'new.sqlite3'}",
+        "ADMIN_PASSWORD": "a-good-password",
+    }
+    first = manage("release", **new)
+    assert first.returncode == 0, first.stderr
+    assert "Applying compute.0001_initial... OK" in first.stdout
+    assert "Made the account 'admin'" in first.stdout
+    second = manage("release", **new)
+    assert second.returncode == 0, second.stderr
+    assert "No migrations to apply." in second.stdout
+    assert "Made the account" not in second.stdout
+    assert manage("migrate", "--check", **new).returncode == 0

@@ -1,0 +1,99 @@
+"""The arrows between the modules: who may know whom."""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import sys
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.processes import ROOT
+
+PRODUCT = sorted([*ROOT.glob("compute/**/*.py"), *ROOT.glob("sumsite/**/*.py")])
+QUEUE = sorted(ROOT.glob("compute/queue/**/*.py"))
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def imported(path: Path) -> Iterator[str]:
+    """The full names of what a module imports, and of what it imports from there."""
+    package = list(path.relative_to(ROOT).parent.parts)
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*base, *(node.module or "").split(".")]).strip(".")
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def is_in(name: str, *packages: str) -> bool:
+    return any(name == package or name.startswith(f"{package}.") for package in packages)
+
+
+def is_standard(name: str) -> bool:
+    return name.partition(".")[0] in sys.stdlib_module_names
+
+
+def test_relative_imports_are_understood() -> None:
+    assert "compute.queue.models.Job" in imported(ROOT / "compute/models.py")
+    assert "compute.views" in imported(ROOT / "compute/urls.py")
+    assert "compute.queue.broker.DatabaseBroker" in imported(ROOT / "compute/queue/fanout.py")
+
+
+@pytest.mark.parametrize("path", QUEUE, ids=name_of)
+def test_the_queue_imports_django_q2_and_django_only(path: Path) -> None:
+    for name in imported(path):
+        assert is_standard(name) or is_in(
+            name, "compute.queue", "django", "django_q", "picklefield"
+        ), name
+
+
+@pytest.mark.parametrize("name", ["tasks", "chunking"])
+def test_what_the_queue_runs_knows_neither_django_nor_the_queue(name: str) -> None:
+    for module in imported(ROOT / "compute" / f"{name}.py"):
+        assert is_standard(module), module
+
+
+@pytest.mark.parametrize("path", PRODUCT, ids=name_of)
+def test_nothing_imports_the_views_but_urls(path: Path) -> None:
+    knows = any(is_in(name, "compute.views") for name in imported(path))
+    assert knows == (name_of(path) == "compute/urls.py")
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("sumsite/*.py")), ids=name_of)
+def test_the_site_imports_nothing_of_the_app(path: Path) -> None:
+    assert not any(is_in(name, "compute") for name in imported(path))
+
+
+@pytest.mark.parametrize(
+    ("name", "allowed"),
+    [
+        ("models", ("compute.queue",)),
+        ("forms", ("compute.chunking",)),
+        ("health", ("compute.queue",)),
+        ("replies", ()),
+        ("middleware", ("compute.replies",)),
+        ("admin", ("compute.models", "compute.queue")),
+    ],
+)
+def test_a_module_knows_only_what_lies_below_it(name: str, allowed: tuple[str, ...]) -> None:
+    for module in imported(ROOT / "compute" / f"{name}.py"):
+        if is_in(module, "compute"):
+            assert is_in(module, *allowed), module
+
+
+@pytest.mark.parametrize("path", QUEUE, ids=name_of)
+def test_the_queue_never_mentions_a_sum(path: Path) -> None:
+    tokens = list(tokenize.generate_tokens(io.StringIO(path.read_text()).readline))
+    for token, after in zip(tokens, [*tokens[1:], tokens[-1]], strict=True):
+        if token.type == tokenize.NAME and token.string == "sum" and after.string == "(":
+            continue  # Python's own
+        assert not re.search(r"(?<![a-z])sum|chunk_size", token.string, re.I), token.line

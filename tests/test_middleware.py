@@ -1,0 +1,127 @@
+"""What holds for every request: a database that is away, and who needs a CSRF token."""
+
+from __future__ import annotations
+
+import logging
+import types
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import DataError, InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse
+from django.test import Client
+from django.urls import include, path
+
+from sumsite import urls as site_urls
+from tests.conftest import started, without_database
+
+
+@pytest.fixture
+def site_with_an_error(settings: Any) -> Any:
+    """Makes /fails/ raise what it is given, beside the site's own addresses."""
+
+    def site(error: Exception) -> Client:
+        def fails(request: HttpRequest) -> HttpResponse:
+            raise error
+
+        urls = types.ModuleType("urls_with_an_error")
+        vars(urls).update(
+            {name: value for name, value in vars(site_urls).items() if "handler" in name}
+        )
+        vars(urls)["urlpatterns"] = [path("fails/", fails), path("", include("sumsite.urls"))]
+        settings.ROOT_URLCONF = urls
+        return Client(raise_request_exception=False)
+
+    return site
+
+
+# --- a database that is away ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [OperationalError("gone"), InterfaceError("closed")])
+def test_a_database_that_does_not_answer_is_503(
+    db: None, site_with_an_error: Any, error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    response = site_with_an_error(error).get("/fails/")
+    assert response.status_code == 503
+    assert response["Retry-After"] == "5"
+    assert "ask again" in response.json()["detail"]
+    assert f"the database does not answer: {error}" in caplog.text
+
+
+@pytest.mark.parametrize("error", [ValueError("a bug"), DataError("a bug")])
+def test_any_other_error_is_500(site_with_an_error: Any, error: Exception) -> None:
+    response = site_with_an_error(error).get("/fails/")
+    assert response.status_code == 500
+    assert "Retry-After" not in response
+    assert "which is logged" in response.json()["detail"]
+
+
+def test_a_browser_gets_a_page_that_needs_no_database(
+    database_away: None, browser_client: Client
+) -> None:
+    response = browser_client.post("/split-sum-start/", {"n": "10"})
+    assert response.status_code == 503
+    html = response.content.decode()
+    assert "The database does not answer at the moment" in html
+    assert 'role="alert"' in html
+
+
+def test_who_was_signed_in_gets_503_too(transactional_db: None, admin: Client) -> None:
+    with without_database():
+        for address in ("/", "/admin/", "/admin/compute/run/"):
+            assert admin.get(address).status_code == 503
+
+
+def test_when_the_database_is_back_the_site_works_again(
+    transactional_db: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    with without_database():
+        assert Client().get("/sum-start/?n=10").status_code == 503
+    assert [record.levelno for record in caplog.records if record.name == "compute.middleware"] == [
+        logging.ERROR
+    ]
+    assert started("/sum-start/", n=10).n == 10
+
+
+# --- CSRF -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def client_with_a_session(db: None) -> Client:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(User.objects.create_superuser("ann"))
+    return client
+
+
+def test_without_a_session_a_post_needs_no_token() -> None:
+    assert Client(enforce_csrf_checks=True).post("/sum-sync/", {"n": "4"}).json() == {"total": 10}
+
+
+def test_with_a_session_a_post_needs_its_token(client_with_a_session: Client) -> None:
+    client_with_a_session.get("/admin/")
+    refused = client_with_a_session.post("/sum-sync/", {"n": "4"})
+    assert refused.status_code == 403
+    assert refused.json()["detail"].startswith("A POST with a session cookie needs a CSRF token")
+    client_with_a_session.cookies["csrftoken"] = token = "t" * 32
+    for good in (
+        client_with_a_session.post("/sum-sync/", {"n": "4", "csrfmiddlewaretoken": token}),
+        client_with_a_session.post("/sum-sync/", {"n": "4"}, headers={"x-csrftoken": token}),
+    ):
+        assert good.json() == {"total": 10}
+
+
+def test_the_admins_actions_are_protected(client_with_a_session: Client) -> None:
+    assert client_with_a_session.post("/admin/compute/run/", {}).status_code == 403
+
+
+def test_the_admins_login_is_protected_before_there_is_a_session(db: None) -> None:
+    User.objects.create_superuser("ann", password="ann-password")
+    client = Client(enforce_csrf_checks=True)
+    form = {"username": "ann", "password": "ann-password"}
+    assert client.post("/admin/login/", form).status_code == 403
+    client.get("/admin/login/")
+    form["csrfmiddlewaretoken"] = client.cookies["csrftoken"].value
+    assert client.post("/admin/login/", form).status_code == 302
+    assert client.get("/admin/").status_code == 200

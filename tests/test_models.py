@@ -1,0 +1,215 @@
+"""Run: what it notes of its jobs."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from compute.models import Progress, Run, title
+from compute.queue.models import Job, JobState
+from compute.queue.signals import group_changed
+from tests.conftest import finish_by_hand, run_jobs, started
+
+State = Run.State
+
+
+def set_states(run: Run, *states: JobState) -> None:
+    for job, state in zip(run.jobs, states, strict=True):
+        Job.objects.filter(pk=job.pk).update(state=state, result=1, error=f"error {job.number}")
+
+
+def test_a_run_is_called_what_it_adds_up() -> None:
+    assert title(1234567) == "sum 1–1,234,567"
+    assert str(Run(n=10)) == "sum 1–10"
+
+
+@pytest.mark.parametrize(
+    ("kind", "address"),
+    [
+        (Run.Kind.SUM, "/sum-check/?task_id=abc"),
+        (Run.Kind.BUGGY, "/sum-check/?task_id=abc"),
+        (Run.Kind.SPLIT, "/split-sum-check/?task_id=abc"),
+    ],
+)
+def test_a_runs_address_is_where_its_start_address_points(kind: Run.Kind, address: str) -> None:
+    assert Run(kind=kind, task_id="abc").get_absolute_url() == address
+
+
+def test_the_newest_run_comes_first(db: None) -> None:
+    runs = [started("/sum-start/", n=n) for n in range(3)]
+    assert list(Run.objects.all()) == runs[::-1]
+
+
+@pytest.mark.parametrize(
+    ("progress", "settled"),
+    [
+        (Progress(0, 0, 0), True),
+        (Progress(0, 0, 1), False),
+        (Progress(2, 1, 4), False),
+        (Progress(2, 2, 4), True),
+        (Progress(4, 0, 4), True),
+    ],
+)
+def test_progress_is_settled_when_every_chunk_is(progress: Progress, settled: bool) -> None:
+    assert progress.settled == settled
+
+
+def test_progress_counts_the_jobs_and_cancelled_ones_as_failed(db: None) -> None:
+    run = started("/split-sum-start/", n=6, chunk_size=1)
+    set_states(
+        run,
+        JobState.QUEUED,
+        JobState.RUNNING,
+        JobState.DONE,
+        JobState.DONE,
+        JobState.FAILED,
+        JobState.CANCELLED,
+    )
+    assert run.progress() == (2, 2, 6)
+    assert [job.number for job in run.failures()] == [5, 6]
+
+
+def test_the_jobs_of_other_runs_do_not_count(db: None) -> None:
+    run = started("/split-sum-start/", n=2, chunk_size=1)
+    finish_by_hand(started("/split-sum-start/", n=2, chunk_size=1), 1, 2)
+    assert run.refresh() == (0, 0, 2)
+
+
+def test_refresh_notes_the_total_and_the_time_of_the_last_chunk(db: None) -> None:
+    run = started("/split-sum-start/", n=10, chunk_size=5)
+    assert run.refresh() == (0, 0, 2)
+    assert (run.state, run.result, run.finished_at) == (State.IN_PROGRESS, None, None)
+    finish_by_hand(run, 15, 40)
+    last = timezone.now() - timedelta(hours=1)
+    Job.objects.filter(group=run.task_id, position=0).update(finished_at=last)
+    Job.objects.filter(group=run.task_id, position=1).update(finished_at=last - timedelta(hours=1))
+    assert run.refresh() == (2, 0, 2)
+    assert (run.state, run.result, run.finished_at) == (State.DONE, 55, last)
+    assert run.results() == [15, 40]
+
+
+def test_what_is_noted_once_does_not_change_by_looking_again(db: None) -> None:
+    run = started("/sum-start/", n=10)
+    run_jobs()
+    run.refresh()
+    noted = Run.objects.values().get()
+    run.refresh()
+    assert Run.objects.values().get() == noted
+
+
+def test_a_run_without_chunks_ended_when_it_began(db: None) -> None:
+    run = started("/split-sum-start/", n=0)
+    assert run.refresh() == (0, 0, 0)
+    assert (run.state, run.result) == (State.DONE, 0)
+    assert run.finished_at == run.created_at
+
+
+def test_a_done_run_needs_its_jobs_no_more_to_tell_its_progress(db: None) -> None:
+    run = started("/split-sum-start/", n=10, chunk_size=5)
+    finish_by_hand(run, 15, 40)
+    run.refresh()
+    run.jobs.delete()
+    assert run.progress() == (2, 0, 2)
+    assert run.refresh() == (2, 0, 2)
+
+
+def test_a_failed_run_whose_chunks_have_been_removed_stays_failed(
+    run_with_a_failure: Run,
+) -> None:
+    run_with_a_failure.refresh()
+    run_with_a_failure.jobs.delete()
+    run_with_a_failure.refresh()
+    assert run_with_a_failure.state == State.ERROR
+    assert run_with_a_failure.error() == "its chunks have been removed"
+    assert Run.objects.unfinished() == 0
+
+
+def test_a_run_that_has_not_failed_has_no_error(db: None) -> None:
+    run = started("/sum-start/", n=10)
+    assert run.error() is None
+    run_jobs()
+    run.refresh()
+    assert run.error() is None
+
+
+def test_of_one_chunk_the_error_is_the_chunks_own(db: None) -> None:
+    run = started("/bug-sum-start/", n=1234567)
+    run_jobs()
+    run.refresh()
+    assert run.error() == run.jobs.get().error
+
+
+def test_of_many_chunks_the_error_counts_and_gives_the_first(db: None) -> None:
+    run = started("/split-sum-start/", n=1200, chunk_size=1)
+    run.jobs.update(state=JobState.FAILED, error="ValueError: no")
+    run.jobs.filter(position__lt=1100).update(state=JobState.DONE, result=1)
+    run.refresh()
+    assert run.error() == (
+        "100 of 1,200 chunks failed, the first being number 1,101: ValueError: no"
+    )
+
+
+def test_a_cancelled_chunk_explains_more_than_a_failed_one(db: None) -> None:
+    run = started("/split-sum-start/", n=3, chunk_size=1)
+    set_states(run, JobState.DONE, JobState.FAILED, JobState.CANCELLED)
+    run.refresh()
+    assert run.error() == "error 3"
+
+
+def test_a_retry_queues_the_failed_chunks_and_no_others(
+    run_with_a_failure: Run, missing_file: Path
+) -> None:
+    run_with_a_failure.refresh()
+    assert run_with_a_failure.finished_at is not None
+    missing_file.write_text("123")
+    assert run_with_a_failure.retry() == 1
+    assert run_with_a_failure.retry() == 0
+    run_with_a_failure.refresh_from_db()
+    assert run_with_a_failure.state == State.IN_PROGRESS
+    assert run_with_a_failure.finished_at is None
+    run_jobs()
+    run_with_a_failure.refresh()
+    assert (run_with_a_failure.state, run_with_a_failure.result) == (State.DONE, 123)
+    assert list(run_with_a_failure.jobs.values_list("attempt", flat=True)) == [1, 2, 1]
+
+
+def test_a_cancelled_chunk_is_not_retried(db: None) -> None:
+    run = started("/sum-start/", n=10)
+    set_states(run, JobState.CANCELLED)
+    assert run.retry() == 0
+
+
+def test_unfinished_counts_the_runs_in_progress(db: None) -> None:
+    assert Run.objects.unfinished() == 0
+    started("/split-sum-start/", n=3, chunk_size=1)
+    started("/sum-start/", n=3)
+    assert Run.objects.unfinished() == 2
+
+
+def test_unfinished_finds_what_a_killed_node_left_unnoted(db: None) -> None:
+    run = started("/sum-start/", n=3)
+    started("/sum-start/", n=4)
+    Job.objects.filter(pk=run.task_id).update(state=JobState.DONE, result=6, finished_at=Now())
+    assert Run.objects.unfinished() == 1
+    run.refresh_from_db()
+    assert (run.state, run.result) == (State.DONE, 6)
+
+
+def test_the_queues_word_that_a_group_has_settled_is_noted(db: None) -> None:
+    run = started("/sum-start/", n=3)
+    run_jobs()
+    group_changed.send(sender=Job, group=run.task_id)
+    run.refresh_from_db()
+    assert (run.state, run.result) == (State.DONE, 6)
+
+
+def test_the_queues_word_about_a_group_that_is_no_run_is_nothing(db: None) -> None:
+    run = started("/sum-start/", n=3)
+    run_jobs()
+    group_changed.send(sender=Job, group="another")
+    run.refresh_from_db()
+    assert run.state == State.IN_PROGRESS

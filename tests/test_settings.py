@@ -1,0 +1,367 @@
+"""Settings: every variable is read once, documented, and does what is said of it."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.test import Client
+
+from tests.processes import ROOT
+
+SETTINGS = ROOT / "sumsite" / "settings.py"
+SECRET = {"SECRET_KEY": "s" * 60}
+POSTGRES = {"DATABASE_URL": "postgres://user:word@db.example:5432/name"}
+TESTING = {"PYTEST_VERSION": "9"}
+
+
+def read(folder: Path = ROOT, **variables: str) -> dict[str, Any]:
+    """The settings of a project in `folder` where these variables, and no others, are set."""
+    code = compile(SETTINGS.read_text(), str(SETTINGS), "exec")
+    namespace = {"__file__": str(folder / "sumsite" / "settings.py"), "__name__": "settings"}
+    with mock.patch.dict(os.environ, variables, clear=True):
+        exec(code, namespace)  # noqa: S102
+    return {name: value for name, value in namespace.items() if name.isupper()}
+
+
+def settings_with(**variables: str) -> dict[str, Any]:
+    return read(**{**TESTING, **SECRET, **variables})
+
+
+def names_read() -> list[str]:
+    """The names that settings.py gives to environs, in order."""
+    return [
+        call.args[0].value
+        for call in ast.walk(ast.parse(SETTINGS.read_text()))
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Attribute)
+        and isinstance(call.func.value, ast.Name)
+        and call.func.value.id == "env"
+        and call.args
+        and isinstance(call.args[0], ast.Constant)
+    ]
+
+
+def documented() -> dict[str, str]:
+    """The variables of .env.example with the values they have there."""
+    lines = re.findall(r"^([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.M)
+    return dict(lines)
+
+
+# --- every variable -------------------------------------------------------------------
+
+
+def test_every_variable_that_is_read_is_documented_and_the_other_way_round() -> None:
+    assert len(names_read()) > 15
+    # PROCFILE is honcho's, which reads .env too.
+    assert set(names_read()) == set(documented()) - {"PROCFILE"}
+
+
+def test_every_variable_is_read_once() -> None:
+    assert len(names_read()) == len(set(names_read()))
+
+
+def test_every_documented_variable_has_a_line_that_explains_it() -> None:
+    lines = (ROOT / ".env.example").read_text().splitlines()
+    for before, line in pairwise(lines):
+        if re.match("[A-Z_]+=", line):
+            assert before.startswith("# "), line
+
+
+def test_nothing_else_of_the_product_reads_the_environment() -> None:
+    for path in [*ROOT.glob("*.py"), *ROOT.glob("compute/**/*.py"), *ROOT.glob("sumsite/*.py")]:
+        if path != SETTINGS:
+            used = set(re.findall(r"os\.(environ\S*|getenv)", path.read_text()))
+            assert used <= {'environ.setdefault("DJANGO_SETTINGS_MODULE",'}, path
+
+
+@pytest.mark.parametrize(
+    "name", sorted(name for name, value in documented().items() if name != "SECRET_KEY")
+)
+def test_the_example_gives_every_variable_its_default(name: str) -> None:
+    assert without_functions(settings_with(**{name: documented()[name]})) == without_functions(
+        settings_with()
+    )
+
+
+def without_functions(settings: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if name != "LOGGING"}
+
+
+@pytest.mark.parametrize(
+    ("name", "default"),
+    [
+        ("DEBUG", False),
+        ("PORT", 8000),
+        ("WEB_TIMEOUT", 30),
+        ("SUM_MAX_N", 10**12),
+        ("SUM_SYNC_MAX_N", 10**8),
+        ("MAX_ACTIVE_RUNS", 100),
+        ("Q_TIMEOUT", 24 * 60 * 60),
+        ("SECURE_HSTS_SECONDS", 31536000),
+        ("ALLOWED_HOSTS", []),
+        ("TIME_ZONE", "UTC"),
+    ],
+)
+def test_the_defaults_are_those_that_are_promised(name: str, default: Any) -> None:
+    assert settings_with()[name] == default
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "setting", "value"),
+    [
+        ("PORT", "9000", "PORT", 9000),
+        ("WEB_CONCURRENCY", "1", "WEB_CONCURRENCY", 1),
+        ("WEB_TIMEOUT", "5", "WEB_TIMEOUT", 5),
+        ("ALLOWED_HOSTS", "a.example,.b.example", "ALLOWED_HOSTS", ["a.example", ".b.example"]),
+        (
+            "CSRF_TRUSTED_ORIGINS",
+            "https://a.example",
+            "CSRF_TRUSTED_ORIGINS",
+            ["https://a.example"],
+        ),
+        ("SUM_MAX_N", "5", "SUM_MAX_N", 5),
+        ("SUM_SYNC_MAX_N", "0", "SUM_SYNC_MAX_N", 0),
+        ("MAX_ACTIVE_RUNS", "3", "MAX_ACTIVE_RUNS", 3),
+        ("Q_LEASE", "3", "Q_LEASE", 3),
+        ("Q_GRACE", "0.5", "Q_GRACE", 0.5),
+        ("HSTS_SECONDS", "60", "SECURE_HSTS_SECONDS", 60),
+        ("LOG_LEVEL", "debug", "LOG_LEVEL", "DEBUG"),
+        ("ADMIN_PASSWORD", "word", "ADMIN_PASSWORD", "word"),
+    ],
+)
+def test_a_variable_sets_its_setting(name: str, given: str, setting: str, value: Any) -> None:
+    assert settings_with(**{name: given})[setting] == value
+
+
+# --- .env -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A project's folder with a developer's .env."""
+    (tmp_path / ".env").write_text("SECRET_KEY=from-the-file\nMAX_ACTIVE_RUNS=7\n")
+    return tmp_path
+
+
+def test_the_settings_read_env_beside_manage_py(folder: Path) -> None:
+    settings = read(folder)
+    assert settings["SECRET_KEY"] == "from-the-file"
+    assert settings["MAX_ACTIVE_RUNS"] == 7
+
+
+def test_the_environment_beats_env(folder: Path) -> None:
+    assert read(folder, MAX_ACTIVE_RUNS="8")["MAX_ACTIVE_RUNS"] == 8
+
+
+def test_under_pytest_env_is_not_read(folder: Path) -> None:
+    assert read(folder, **TESTING, **SECRET)["MAX_ACTIVE_RUNS"] == 100
+    assert "PYTEST_VERSION" in os.environ
+
+
+def test_a_folder_without_env_is_fine(tmp_path: Path) -> None:
+    assert read(tmp_path, **SECRET)["MAX_ACTIVE_RUNS"] == 100
+
+
+# --- what is refused ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("variables", [{}, {"SECRET_KEY": ""}])
+def test_without_a_secret_key_nothing_starts(variables: dict[str, str]) -> None:
+    with pytest.raises(ImproperlyConfigured, match="SECRET_KEY is not set") as error:
+        read(**TESTING, **variables)
+    assert "bin/dev" in str(error.value)
+
+
+def test_no_secret_stands_in_the_settings() -> None:
+    assert settings_with()["ADMIN_PASSWORD"] == ""
+    assert documented()["SECRET_KEY"] == documented()["ADMIN_PASSWORD"] == ""
+
+
+@pytest.mark.parametrize("database", [{}, {"DATABASE_URL": "sqlite:///db.sqlite3"}])
+def test_sqlite_on_a_dyno_is_an_error(database: dict[str, str]) -> None:
+    with pytest.raises(ImproperlyConfigured, match="SQLite can't be used on a dyno"):
+        settings_with(DYNO="web.1", **database)
+
+
+def test_postgres_on_a_dyno_is_fine() -> None:
+    database = settings_with(DYNO="web.1", **POSTGRES)["DATABASES"]["default"]
+    assert database["ENGINE"] == "django.db.backends.postgresql"
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", str(10**18 + 1)])
+def test_a_limit_that_the_database_cannot_keep_is_an_error(limit: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match="SUM_MAX_N"):
+        settings_with(SUM_MAX_N=limit)
+    assert settings_with(SUM_MAX_N=str(10**18))["SUM_MAX_N"] == 10**18
+
+
+# --- the database ---------------------------------------------------------------------
+
+
+def test_the_default_is_a_file_beside_manage_py() -> None:
+    database = settings_with()["DATABASES"]["default"]
+    assert database["ENGINE"] == "django.db.backends.sqlite3"
+    assert database["NAME"] == str(ROOT / "db.sqlite3")
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("sqlite:///data/file.sqlite3", str(ROOT / "data/file.sqlite3")),
+        ("sqlite:////tmp/file.sqlite3", "/tmp/file.sqlite3"),  # noqa: S108
+        ("sqlite://:memory:", ":memory:"),
+        ("sqlite:///:memory:", ":memory:"),
+    ],
+)
+def test_a_relative_path_counts_from_the_project(url: str, name: str) -> None:
+    assert settings_with(DATABASE_URL=url)["DATABASES"]["default"]["NAME"] == name
+
+
+def test_sqlite_is_set_up_for_many_processes() -> None:
+    options = settings_with()["DATABASES"]["default"]["OPTIONS"]
+    assert options["transaction_mode"] == "IMMEDIATE"
+    assert "journal_mode=WAL" in options["init_command"]
+    assert "synchronous=NORMAL" in options["init_command"]
+    assert options["timeout"] > 0
+
+
+def test_postgres_gives_up_on_a_cut_network_and_keeps_its_connections() -> None:
+    database = settings_with(**POSTGRES, CONN_MAX_AGE="60")["DATABASES"]["default"]
+    assert database["OPTIONS"] == {"connect_timeout": 5, "tcp_user_timeout": 10_000}
+    assert database["CONN_MAX_AGE"] == 60
+
+
+# --- the queue ------------------------------------------------------------------------
+
+
+def test_the_queue_is_set_up_as_the_design_says() -> None:
+    queue = settings_with()["Q_CLUSTER"]
+    assert queue["orm"] == "default"
+    assert queue["save_limit"] == 0
+    assert queue["ack_failures"] is True
+    assert queue["catch_up"] is False
+    assert queue["timeout"] == 24 * 60 * 60
+    assert queue["retry"] > queue["timeout"]
+    assert queue["workers"] == len(os.sched_getaffinity(0))
+
+
+def test_the_number_of_workers_can_be_set() -> None:
+    assert settings_with(Q_WORKERS="7")["Q_CLUSTER"]["workers"] == 7
+
+
+def test_a_node_stops_quickly_in_development() -> None:
+    assert settings_with(DEBUG="1")["Q_GRACE"] == 2
+    assert settings_with()["Q_GRACE"] == 20
+
+
+def test_our_apps_stand_before_django_q() -> None:
+    apps = settings_with()["INSTALLED_APPS"]
+    assert apps.index("compute.queue") < apps.index("django_q")
+
+
+def test_one_line_for_each_task_is_not_logged() -> None:
+    program = (
+        "import django, logging; django.setup()\n"
+        "log = logging.getLogger('django-q')\n"
+        "log.info('Enqueued [sumsite] 1')\n"
+        "log.warning('something else')\n"
+    )
+    done = run_python(program, **TESTING, **SECRET, DJANGO_SETTINGS_MODULE="sumsite.settings")
+    assert "Enqueued" not in done.stderr
+    assert done.stderr.count("something else") == 1
+
+
+# --- security -------------------------------------------------------------------------
+
+
+def test_in_production_the_site_insists_on_https() -> None:
+    settings = settings_with()
+    assert settings["SECURE_SSL_REDIRECT"] is True
+    assert settings["SESSION_COOKIE_SECURE"] is True
+    assert settings["CSRF_COOKIE_SECURE"] is True
+    assert settings["SECURE_HSTS_SECONDS"] > 0
+    assert settings["SECURE_PROXY_SSL_HEADER"] == ("HTTP_X_FORWARDED_PROTO", "https")
+    assert settings["X_FRAME_OPTIONS"] == "DENY"
+
+
+def test_in_development_the_site_works_by_plain_http() -> None:
+    settings = settings_with(DEBUG="1")
+    for name in ("SECURE_SSL_REDIRECT", "SESSION_COOKIE_SECURE", "SECURE_HSTS_SECONDS"):
+        assert not settings.get(name)
+
+
+def test_static_files_are_hashed_in_production_and_found_as_they_are_in_development() -> None:
+    production = settings_with()["STORAGES"]["staticfiles"]["BACKEND"]
+    assert production == "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    development = settings_with(DEBUG="1")
+    assert "Manifest" not in development["STORAGES"]["staticfiles"]["BACKEND"]
+    assert development["WHITENOISE_USE_FINDERS"] is True
+
+
+def test_behind_the_hosts_router_addresses_are_https(db: None, settings: Any) -> None:
+    settings.SECURE_SSL_REDIRECT = True
+    plain = Client().get("/sum-start/?n=5")
+    assert (plain.status_code, plain["Location"]) == (301, "https://testserver/sum-start/?n=5")
+    secure = Client(headers={"x-forwarded-proto": "https", "host": "testserver"}).get(
+        "/sum-start/?n=5"
+    )
+    assert secure.json()["task_progress"].startswith("https://testserver/sum-check/?task_id=")
+    assert "max-age=31536000" in secure["Strict-Transport-Security"]
+    assert secure["X-Frame-Options"] == "DENY"
+    assert secure["X-Content-Type-Options"] == "nosniff"
+
+
+def test_another_name_than_the_allowed_ones_is_refused(settings: Any) -> None:
+    settings.ALLOWED_HOSTS = [".herokuapp.com"]
+    assert Client().get("/sum-sync/?n=5", headers={"host": "x.herokuapp.com"}).status_code == 200
+    assert Client().get("/sum-sync/?n=5", headers={"host": "x.example"}).status_code == 400
+
+
+# --- in processes of their own --------------------------------------------------------
+
+
+def run_python(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Python in the project's folder with these variables and no others."""
+    given = arguments if arguments[0] == "manage.py" else ("-c", *arguments)
+    return subprocess.run(
+        [sys.executable, *given],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], **variables},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def variables_of_app_json() -> dict[str, str]:
+    """What a host that reads app.json sets: generated secrets and given values."""
+    variables = json.loads((ROOT / "app.json").read_text())["env"]
+    return {
+        name: "generated-" * 6 if variable.get("generator") == "secret" else variable["value"]
+        for name, variable in variables.items()
+    }
+
+
+def test_the_deployment_check_has_nothing_to_say_of_what_app_json_sets() -> None:
+    check = ("manage.py", "check", "--deploy", "--fail-level", "WARNING")
+    done = run_python(*check, **variables_of_app_json(), **POSTGRES, **TESTING, DYNO="web.1")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert done.stdout.startswith("System check identified no issues")
+
+
+def test_a_command_without_a_secret_key_says_what_to_do() -> None:
+    done = run_python("manage.py", "check", **TESTING)
+    assert done.returncode != 0
+    assert "On your own machine run bin/dev" in done.stderr
