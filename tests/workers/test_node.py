@@ -150,17 +150,17 @@ def test_no_orphan_outlives_a_killed_supervisor(processes: Processes) -> None:
 
 
 def test_a_dead_nodes_tasks_are_taken_over_when_its_lease_ends(processes: Processes) -> None:
-    first = processes.node(Q_LEASE="2")
-    task_id = async_task("time.sleep", 3)
+    first = processes.node(Q_LEASE="3")
+    task_id = async_task("time.sleep", 4)
     wait_for_state(task_id, Job.State.RUNNING)
     first.kill_all()
-    processes.node(Q_LEASE="2")
+    processes.node(Q_LEASE="3")
     done = wait_for_state(task_id, Job.State.DONE)
     assert done.attempt == 2
 
 
 def test_a_task_may_run_longer_than_its_lease(processes: Processes) -> None:
     for _ in range(2):
-        processes.node(Q_LEASE="1")
-    task_id = async_task("time.sleep", 4)
+        processes.node(Q_LEASE="3")
+    task_id = async_task("time.sleep", 8)
     assert wait_for_state(task_id, Job.State.DONE).attempt == 1
