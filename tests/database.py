@@ -7,6 +7,7 @@ comes out of a wheel and lives in a temporary folder for as long as the tests ru
 import logging
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -31,6 +32,9 @@ elif ENGINE == "sqlite":
     os.environ["DATABASE_URL"] = f"sqlite:///{FOLDER}/unused.sqlite3"
 else:
     raise pytest.UsageError(f"TEST_DATABASE is {ENGINE!r}; give sqlite or postgres.")
+
+# A shell's background job ignores Ctrl-C, which some tests press.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A test's outcome must not depend on who runs it: what the settings read is said here.
 for name in ("DYNO", "PORT", "SUM_MAX_N", "SUM_SYNC_MAX_N", "MAX_ACTIVE_RUNS", "ALLOWED_HOSTS"):

@@ -94,6 +94,7 @@ def test_staff_finds_the_traceback_of_a_failed_run_and_retries_it(
     page.get_by_label("Username").fill("boss")
     page.get_by_label("Password").fill("boss-password")
     page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_role("button", name="Log out")).to_be_visible()
 
     page.goto(site)
     page.get_by_label("n", exact=True).fill("2000000")
