@@ -33,6 +33,14 @@ elif ENGINE == "sqlite":
 else:
     raise pytest.UsageError(f"TEST_DATABASE is {ENGINE!r}; give sqlite or postgres.")
 
+
+def restart() -> None:
+    """Stop the database for a moment, cutting every connection; Postgres only."""
+    assert _server is not None
+    _server.stop()
+    _server.ensure_postgres_running()
+
+
 # A shell's background job ignores Ctrl-C, which some tests press.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

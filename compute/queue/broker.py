@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from typing import Any
 
-from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import F
 from django.db.models.functions import Now
@@ -18,6 +18,7 @@ from django_q.signing import BadSignature, SignedPackage
 
 from .call import job_for, one_line, take_enqueuing
 from .models import FREE, Job, JobState, Node, lease
+from .wakeup import notify
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +48,6 @@ class DatabaseBroker(ORM):
     #: Id of the node whose processes use this broker; None outside of a queue server.
     node: str | None = None
 
-    _renewed = 0.0
     _written: tuple[float, str] = (0.0, "")
 
     @staticmethod
@@ -63,6 +63,7 @@ class DatabaseBroker(ORM):
             row = OrmQ.objects.create(key=self.list_key, payload=task, lock=FREE)
             if package is not None:
                 job_for(package, queue=self.list_key, queue_id=row.pk).save(force_insert=True)
+            notify()
         return int(row.pk)
 
     def dequeue(self) -> list[tuple[tuple[int, int | None], str]] | None:
@@ -76,21 +77,22 @@ class DatabaseBroker(ORM):
         if not claimed:
             time.sleep(Conf.POLL)
         readable = [
-            (ack_id, package) for ack_id, package in claimed if self.readable(ack_id, package)
+            (ack_id, package) for ack_id, package in claimed if self.unpack(ack_id, package)
         ]
         return readable or None
 
-    def readable(self, ack_id: tuple[int, int | None], package: str) -> bool:
-        """Whether a package can be unpacked; one that can't is given up, or it comes for ever.
+    def unpack(self, ack_id: tuple[int, int | None], package: str) -> dict[str, Any] | None:
+        """The task in a claimed package. One that can't be read is given up, and is None.
 
-        django-q2's pusher survives a wrong signature and dies of anything else.
+        (It would come again for ever: django-q2's pusher survives a wrong signature and
+        dies of anything else.) The signature is checked before anything is unpickled.
         """
         try:
-            SignedPackage.loads(package)
+            task: dict[str, Any] = SignedPackage.loads(package)
         except Exception as error:  # whatever a pickle may raise
             self.give_up(ack_id, error)
-            return False
-        return True
+            return None
+        return task
 
     def claim(self, limit: int) -> list[tuple[tuple[int, int | None], str]]:
         """Lease up to `limit` tasks that nobody holds, oldest first; no two claims get the same."""
@@ -103,17 +105,18 @@ class DatabaseBroker(ORM):
             OrmQ.objects.filter(pk__in=ids).update(lock=lease())
             jobs = Job.objects.filter(queue_id__in=ids).unsettled()
             jobs.update(
-                state=JobState.QUEUED, delivery=F("delivery") + 1, node=self.node, worker=None
+                state=JobState.QUEUED,
+                delivery=F("delivery") + 1,
+                node=self.node,
+                worker=os.getpid() if self.node else None,
             )
             deliveries = dict(jobs.values_list("queue_id", "delivery"))
         return [((row.pk, deliveries.get(row.pk)), row.payload) for row in rows]
 
-    def renew(self) -> None:
-        """Renew the leases of all that this node holds."""
-        held = Job.objects.filter(node=self.node, node__isnull=False).unsettled()
-        # A lease that has ended stays so: a worker may have given up on writing its outcome.
-        leased = OrmQ.objects.filter(pk__in=held.values("queue_id"), lock__gt=Now())
-        leased.update(lock=lease())
+    def renew(self, queue_ids: list[int]) -> None:
+        """Renew the leases of what this node's workers run, where it still is theirs."""
+        held = Job.objects.filter(node=self.node, queue_id__in=queue_ids).unsettled()
+        OrmQ.objects.filter(pk__in=held.values("queue_id")).update(lock=lease())
 
     def delete(self, ack_id: tuple[int, int | None] | int) -> None:
         super().delete(ack_id[0] if isinstance(ack_id, tuple) else ack_id)
@@ -125,9 +128,8 @@ class DatabaseBroker(ORM):
         """Take a package that can't be read out of the queue; its job has failed."""
         with transaction.atomic():
             job = Job.objects.filter(queue_id=ack_id[0]).unsettled().first()
-            payload = OrmQ.objects.filter(pk=ack_id[0]).values_list("payload", flat=True).first()
             if job is not None:
-                job.fail(f"the queued task can't be read: {one_line(error)}", error, payload)
+                job.fail(f"the queued task can't be read: {one_line(error)}", type(error).__name__)
             self.delete(ack_id)
 
     # --- statistics: rows of Node, where django-q2 wants a cache -----------------------
@@ -135,8 +137,7 @@ class DatabaseBroker(ORM):
     def set_stat(self, key: str, value: str, timeout: int) -> None:
         """Write a node's sign of life, once a second and when its status changes.
 
-        django-q2's sentinel calls this in every cycle of its guard loop, so here the
-        leases are renewed too: they live as long as the sentinel does its work.
+        The sentinel calls this in every cycle of its guard loop.
         """
         stat = SignedPackage.loads(value)
         status = str(stat.status)
@@ -158,9 +159,6 @@ class DatabaseBroker(ORM):
             },
         )
         self._written = (now, status)
-        if now - self._renewed > settings.Q_LEASE / 3:
-            self.renew()
-            self._renewed = now
 
     def get_stat(self, key: str) -> str | None:
         return Node.objects.alive().filter(pk=node_id(key)).values_list("stat", flat=True).first()

@@ -1,10 +1,10 @@
 """A node: the processes of one `manage.py qcluster`, from start to a quiet stop.
 
-    supervisor        gets the signals, starts the sentinel, and starts a fresh one if it dies
-    └── sentinel      django-q2's: guards the others, gives the node's signs of life
-        ├── pusher    django-q2's: claims tasks through the broker
-        ├── monitor   reports what has run
-        └── workers   django-q2's: run the tasks, one at a time each
+    supervisor        gets the signals; starts a fresh sentinel if one dies or freezes
+    └── sentinel      guards the others, renews leases, gives the node's signs of life
+        ├── pusher    wakes idle workers when a commit may have queued something
+        ├── monitor   tells who listens that a task has run
+        └── workers   django-q2's: claim tasks and run them, one at a time each
 
 The sentinel leads a process group of its own, so that a terminal's Ctrl-C or a process
 manager's signal reaches the supervisor alone, and that one kill sweeps all below it.
@@ -18,114 +18,32 @@ import ctypes
 import logging
 import os
 import signal
+import socket
+import subprocess
 import sys
 import time
 import uuid
 from multiprocessing.process import BaseProcess
+from multiprocessing.sharedctypes import RawValue
 from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, connections
-from django_q.brokers import get_broker
-from django_q.cluster import Sentinel, get_mp_context
+from django.utils.autoreload import StatReloader
+from django_q.cluster import get_mp_context
 from django_q.conf import Conf
-from django_q.status import Stat
 
 from .call import one_line
-from .models import Job, JobState
-from .monitor import monitor
+from .models import Job, Node
+from .sentinel import MARGIN, ended, guard, is_frozen
 
 log = logging.getLogger(__name__)
 
-#: Seconds that processes which have nothing more to do get for their end.
-MARGIN = 1.5
-
-
-class Flag:
-    """An event that a signal handler may set: multiprocessing's and threading's own can
-    deadlock there, for the handler interrupts a thread that may hold their lock."""
-
-    def __init__(self) -> None:
-        self.value = False
-
-    def set(self, *_: Any) -> None:
-        self.value = True
-
-    def is_set(self) -> bool:
-        return self.value
-
-    def wait(self, timeout: float) -> bool:
-        if not self.value:
-            time.sleep(timeout)
-        return self.value
-
-
-class NodeSentinel(Sentinel):  # pragma: no cover - runs in forked processes (tests/workers)
-    """django-q2's sentinel, whose own stop waits for every fetched task to end.
-
-    This one gives back what has not started, lets running tasks finish for `Q_GRACE`
-    seconds and gives back the rest; likewise what a dead worker or pusher held.
-    """
-
-    pool: list[Any]
-
-    def __init__(self, cluster_id: uuid.UUID) -> None:
-        broker = get_broker()
-        broker.node = cluster_id.hex
-        super().__init__(Flag(), Flag(), cluster_id, broker=broker, start=False)
-        signal.signal(signal.SIGTERM, self.stop_event.set)
-
-    def spawn_monitor(self) -> Any:
-        return self.spawn_process(monitor, self.result_queue, self.broker)
-
-    def reincarnate(self, process: Any) -> None:
-        if process in self.pool and process.timer.value == 0:
-            process.join(MARGIN)  # it has timed out and is ending by itself, or never will
-            process.kill()
-        pusher = process == self.pusher
-        super().reincarnate(process)
-        if pusher:
-            self.give_back(state=JobState.QUEUED)
-        else:
-            self.give_back(worker=process.pid)
-
-    def give_back(self, **held: Any) -> None:
-        count = Job.objects.filter(node=self.cluster_id.hex, **held).give_back()
-        if count:
-            log.warning("gave back %s task(s)", count)
-
-    def stop(self) -> None:
-        log.info("stopping: running tasks have %s s to finish", settings.Q_GRACE)
-        Stat(self).save()
-        self.event_out.set()
-        end(self.pusher)
-        self.give_back(state=JobState.QUEUED)  # a worker that fetches one finds it gone
-        for _ in self.pool:
-            self.task_queue.put("STOP")
-        deadline = time.monotonic() + settings.Q_GRACE
-        while any(worker.is_alive() for worker in self.pool) and time.monotonic() < deadline:
-            Stat(self).save()  # renews the leases of what still runs
-            time.sleep(0.05)
-        for worker in self.pool:
-            worker.kill()
-            worker.join()
-        self.pool = []
-        self.give_back()
-        self.result_queue.put("STOP")
-        end(self.monitor)
-        Stat(self).save()
-
-
-def end(process: BaseProcess) -> None:  # pragma: no cover - runs in forked processes
-    process.join(MARGIN)
-    process.kill()
-    process.join()
-
-
-def guard(node: uuid.UUID) -> None:  # pragma: no cover - runs in a forked process
-    """The sentinel's process."""
-    os.setpgid(0, 0)
-    NodeSentinel(node).start()
+#: Seconds without a heartbeat after which a sentinel counts as frozen. Longer than it may
+#: wait for a database that is away or locked.
+SILENCE = 30
+#: Seconds between two looks at the code, in development.
+LOOK = 1
 
 
 class Supervisor:  # pragma: no cover - runs in a process of its own (tests/workers)
@@ -133,8 +51,10 @@ class Supervisor:  # pragma: no cover - runs in a process of its own (tests/work
 
     def __init__(self) -> None:
         self.node = uuid.uuid4()
+        self.heartbeat = RawValue("L", 0)
         self.signals = 0
         self.hurry = False
+        self.code = Code() if settings.DEBUG else None
 
     def on_signal(self, number: int, frame: Any) -> None:
         # A process manager may repeat SIGTERM; only a person's second Ctrl-C hurries.
@@ -148,21 +68,41 @@ class Supervisor:  # pragma: no cover - runs in a process of its own (tests/work
         os.register_at_fork(before=remember_parent, after_in_child=die_with_parent)
         logging.getLogger("django-q").setLevel(Conf.LOG_LEVEL)
         log.info("node %s with %s worker(s)", self.node.hex, Conf.WORKERS)
+        take_back(Node.objects.left_behind(socket.gethostname(), is_alive).values("pk"))
         while not self.signals:
             connections.close_all()  # no process may inherit one
-            sentinel = get_mp_context().Process(target=guard, args=(self.node,))
+            sentinel = get_mp_context().Process(target=guard, args=(self.node, self.heartbeat))
             sentinel.start()
             self.signals += once
-            while sentinel.is_alive() and not self.signals:
-                sentinel.join(0.2)
-            if self.signals:
+            why = self.watch(sentinel)
+            if self.signals or why == "reload":
                 self.stop(sentinel)
             sweep(sentinel)
-            self.take_back()
+            take_back([self.node.hex])
+            if why == "reload" and not self.signals:
+                log.info("the code has changed, starting again with it")
+                connections.close_all()
+                os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
             if not self.signals:
-                log.critical("the sentinel ended (%s), starting afresh", sentinel.exitcode)
-                time.sleep(1)
+                log.error("sentinel %s %s, starting another", sentinel.pid, why)
         log.info("stopped")
+
+    def watch(self, sentinel: BaseProcess) -> str:
+        """Wait for a signal, or a reason to replace the sentinel, which is told."""
+        beat, beaten = self.heartbeat.value, time.monotonic()
+        while not self.signals:
+            sentinel.join(0.2)
+            if not sentinel.is_alive():
+                return ended(sentinel.exitcode)
+            if is_frozen(sentinel.pid):
+                return "was frozen"
+            if self.heartbeat.value != beat:
+                beat, beaten = self.heartbeat.value, time.monotonic()
+            elif time.monotonic() - beaten > SILENCE:
+                return f"gave no sign of life for {SILENCE} s"
+            if self.code and self.code.has_changed():
+                return "reload"
+        return "stopped"
 
     def stop(self, sentinel: BaseProcess) -> None:
         deadline = time.monotonic() + settings.Q_GRACE + 3 * MARGIN
@@ -170,13 +110,52 @@ class Supervisor:  # pragma: no cover - runs in a process of its own (tests/work
             os.kill(sentinel.pid, signal.SIGTERM)
         while sentinel.is_alive() and time.monotonic() < deadline and not self.hurry:
             sentinel.join(0.1)
+            if is_frozen(sentinel.pid):
+                return
 
-    def take_back(self) -> None:
-        """What the dead sentinel's workers held is up for every node again, at once."""
-        try:
-            Job.objects.filter(node=self.node.hex).give_back()
-        except DatabaseError as error:
-            log.warning("the leases run out by themselves: %s", one_line(error))
+
+class Code:  # pragma: no cover - used by Supervisor
+    """The files this process has imported, watched as Django's runserver does."""
+
+    def __init__(self) -> None:
+        self.reloader = StatReloader()
+        self.seen = dict(self.reloader.snapshot_files())
+        self.looked = time.monotonic()
+
+    def has_changed(self) -> bool:
+        """Whether a file has, and the new code can be loaded; if not, says so and waits."""
+        if time.monotonic() - self.looked < LOOK:
+            return False
+        self.looked = time.monotonic()
+        now = dict(self.reloader.snapshot_files())
+        if now == self.seen:
+            return False
+        self.seen = now
+        check = [sys.executable, "manage.py", "check"]
+        tried = subprocess.run(check, cwd=settings.BASE_DIR, capture_output=True, text=True)  # noqa: S603
+        if tried.returncode:
+            log.error("the changed code can't be loaded, the old one goes on:\n%s", tried.stderr)
+        return tried.returncode == 0
+
+
+def take_back(nodes: Any) -> None:  # pragma: no cover - see Supervisor
+    """What dead nodes held is up for every node again, at once."""
+    try:
+        count = Job.objects.filter(node__in=nodes).give_back()
+        if count:
+            log.warning("took back %s task(s) of dead processes", count)
+    except DatabaseError as error:
+        log.warning("nothing could be taken back, leases run out: %s", one_line(error))
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def sweep(sentinel: BaseProcess) -> None:  # pragma: no cover - see Supervisor

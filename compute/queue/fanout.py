@@ -16,6 +16,7 @@ from django_q.tasks import async_task
 from .broker import DatabaseBroker
 from .call import Call, shorten, take_enqueuing
 from .models import FREE, Job, JobState
+from .wakeup import notify
 
 #: Rows in one INSERT.
 BATCH = 1000
@@ -107,6 +108,7 @@ def insert(collector: Collector, group: str) -> None:
                 )
             ],
         )
+    notify()
 
 
 def record_empty(group: str, name: str, func: str) -> None:

@@ -6,6 +6,8 @@ django-q2's own tables stay in use beside them: `OrmQ` holds what waits or is le
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,12 +19,19 @@ from django_q.models import OrmQ, Task
 from picklefield.fields import PickledObjectField
 
 from .signals import group_changed
+from .wakeup import notify
 
 
 class NodeQuerySet(models.QuerySet["Node"]):
     def alive(self) -> NodeQuerySet:
         """Nodes that gave a sign of life lately and have not said goodbye."""
         return self.filter(stopped_at=None, seen_at__gt=Now() - Node.SILENCE)
+
+    def left_behind(self, host: str, is_alive: Callable[[int], bool]) -> NodeQuerySet:
+        """Nodes of this host that have not said goodbye, and whose process has ended."""
+        mine = self.filter(host=host, stopped_at=None).exclude(pid=os.getpid())
+        dead = [pk for pk, pid in mine.values_list("pk", "pid") if not is_alive(pid)]
+        return self.filter(pk__in=dead)
 
 
 class Node(models.Model):
@@ -62,6 +71,9 @@ class JobState(models.TextChoices):
 #: The lease of a task that nobody holds. So long ago that no clock can think otherwise.
 FREE = datetime(2000, 1, 1, tzinfo=UTC)
 
+#: How often a task may kill its worker before it counts as failed.
+MAX_DEATHS = 3
+
 UNSETTLED = (JobState.QUEUED, JobState.RUNNING)
 
 
@@ -89,7 +101,30 @@ class JobQuerySet(models.QuerySet["Job"]):
                 state=JobState.QUEUED, delivery=models.F("delivery") + 1, node=None, worker=None
             )
             OrmQ.objects.filter(pk__in=[job.queue_id for job in jobs]).update(lock=FREE)
+            if jobs:
+                notify()
         return len(jobs)
+
+    def bury(self, how: str) -> None:
+        """Deal with what a dead worker held: what it ran may be what killed it.
+
+        Such a job is tried MAX_DEATHS times and then fails; what had been claimed and
+        not started is innocent.
+        """
+        for job in self.filter(state=JobState.RUNNING):
+            if job.deaths + 1 >= MAX_DEATHS:
+                job.fail(
+                    f"its worker {how} while running it, for the {MAX_DEATHS}rd time, "
+                    f"at {timezone.now():%Y-%m-%d %H:%M:%S} UTC",
+                    "WorkerDied",
+                )
+            else:
+                Job.objects.filter(pk=job.pk).update(deaths=models.F("deaths") + 1)
+        self.give_back()
+
+    def fail(self, reason: str, error_class: str) -> None:
+        for job in self.unsettled():
+            job.fail(reason, error_class)
 
 
 class Job(models.Model):
@@ -117,6 +152,9 @@ class Job(models.Model):
     delivery = models.PositiveIntegerField(default=0, db_default=0)
     attempt = models.PositiveIntegerField(
         default=0, db_default=0, help_text="How often it was started."
+    )
+    deaths = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="How often its worker died while it ran."
     )
     node = models.ForeignKey(
         Node, null=True, on_delete=models.SET_NULL, help_text="Who holds or ran it."
@@ -162,21 +200,41 @@ class Job(models.Model):
         """Its place in its group as people count, from 1."""
         return self.position + 1
 
-    def fail(self, reason: str, error: Exception, payload: str | None) -> None:
-        """Note that it failed before it ran; listed under "Failed tasks" as the others are."""
-        Job.objects.filter(pk=self.pk).unsettled().update(
-            state=JobState.FAILED,
-            finished_at=Now(),
-            error=reason,
-            error_class=type(error).__name__,
-            payload=payload or "",
-        )
+    def fail(self, reason: str, error_class: str) -> bool:
+        """Note a failure that its own worker could not: listed as the others are.
+
+        False if another delivery, or an outcome, was quicker. No hook runs.
+        """
         now = timezone.now()
-        Task.objects.filter(pk=self.pk).delete()
-        Task.objects.create(
-            id=self.pk, name=self.name, started=now, stopped=now, result=reason, success=False
-        )
-        group_changed.send(sender=Job, group=self.group)
+        with transaction.atomic():
+            package = OrmQ.objects.filter(pk=self.queue_id).first()
+            counts = Job.objects.filter(pk=self.pk, delivery=self.delivery).unsettled()
+            if not counts.update(
+                state=JobState.FAILED,
+                finished_at=Now(),
+                error=reason,
+                error_class=error_class,
+                payload=package.payload if package else "",
+            ):
+                return False
+            task = package.task if package else {}
+            OrmQ.objects.filter(pk=self.queue_id).delete()
+            Task.objects.filter(pk=self.pk).delete()
+            Task.objects.create(
+                id=self.pk,
+                name=self.name,
+                func=str(task.get("func") or "")[:256],
+                args=task.get("args"),
+                kwargs=task.get("kwargs"),
+                group=task.get("group"),
+                started=self.started_at or now,
+                stopped=now,
+                result=reason,
+                success=False,
+                attempt_count=self.attempt,
+            )
+            group_changed.send(sender=Job, group=self.group)
+        return True
 
     def retry(self) -> bool:
         """Queue a failed job again, as the same job of the same group.
@@ -197,10 +255,12 @@ class Job(models.Model):
                 worker=None,
                 started_at=None,
                 finished_at=None,
+                deaths=0,
                 error="",
                 error_class="",
                 payload="",
             )
+            notify()
             Task.objects.filter(pk=job.pk, success=False).delete()
             group_changed.send(sender=Job, group=job.group)
         return True

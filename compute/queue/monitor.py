@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from multiprocessing.queues import Queue
 from typing import Any
 
 from django.db import InterfaceError, OperationalError, connection
@@ -13,13 +12,14 @@ from django_q.signals import post_execute
 from django_q.utils import close_old_django_connections
 
 from .call import Call, one_line
+from .channels import Outbox
 from .models import Job
 from .signals import group_changed
 
 log = logging.getLogger(__name__)
 
 
-def monitor(result_queue: Queue[Any], broker: Broker) -> None:
+def monitor(result_queue: Outbox, broker: Broker) -> None:
     """Stands in for django_q.monitor.monitor, which would save every outcome again.
 
     A `Call` has written its outcome in the worker, with its removal from the queue, so

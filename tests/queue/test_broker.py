@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import itertools
+import os
 import queue
 import sys
 import uuid
@@ -24,8 +24,8 @@ from django_q.tasks import async_task, queue_size
 
 from compute.queue import broker as broker_module
 from compute.queue.broker import DatabaseBroker, node_id
-from compute.queue.cluster import Flag
 from compute.queue.models import Job, JobState, Node
+from compute.queue.sentinel import Flag
 from compute.queue.signals import group_changed
 from tests import recipes
 from tests.queue import functions
@@ -81,7 +81,7 @@ def test_a_claim_says_who_has_it_and_how_often_it_was_handed_out(node):
     job = the_job()
     assert task["ack_id"] == (job.queue_id, 1)
     assert (job.state, job.delivery, job.node) == (JobState.QUEUED, 1, node.row)
-    assert (job.attempt, job.worker) == (0, None)
+    assert (job.attempt, job.worker) == (0, os.getpid())
 
 
 def test_a_claim_takes_the_tasks_of_its_own_queue_alone(node):
@@ -119,7 +119,7 @@ def test_a_lease_that_has_run_out_is_claimed_again(node, other_node):
     assert [first["ack_id"][1], second["ack_id"][1]] == [1, 2]
     job = the_job()
     assert (job.state, job.delivery) == (JobState.QUEUED, 2)
-    assert (job.node, job.worker) == (other_node.row, None)
+    assert (job.node, job.worker) == (other_node.row, os.getpid())
 
 
 def test_a_lease_that_ran_out_comes_before_younger_tasks(node, other_node):
@@ -300,18 +300,12 @@ def test_a_node_renews_its_own_leases_alone(node, other_node, settings):
     other_node.claim_one()
     Job.objects.filter(pk=Job.objects.earliest("queue_id").pk).update(state=JobState.RUNNING)
     settings.Q_LEASE = 100
-    node.broker.renew()
+    node.broker.renew(list(OrmQ.objects.values_list("pk", flat=True)))
     mine_running, mine_queued, the_others, nobodys = leases()
     assert 90 < mine_running <= 100
     assert 90 < mine_queued <= 100
     assert 0 < the_others <= 5
     assert nobodys <= 0
-
-
-def test_what_nobody_holds_is_not_leased_by_a_broker_without_a_node(db):
-    async_task(ADD, 1)
-    get_broker().renew()
-    assert leases()[0] <= 0
 
 
 def test_the_lease_of_a_settled_job_is_not_renewed(node, settings):
@@ -320,21 +314,17 @@ def test_the_lease_of_a_settled_job_is_not_renewed(node, settings):
     node.claim_one()
     Job.objects.update(state=JobState.CANCELLED)
     settings.Q_LEASE = 100
-    node.broker.renew()
+    node.broker.renew([the_job().queue_id])
     assert leases()[0] <= 5
 
 
-def test_signs_of_life_renew_the_leases_three_times_in_a_lease(node, clock, settings, monkeypatch):
-    settings.Q_LEASE = 15
-    renewed = []
-    monkeypatch.setattr(node.broker, "renew", lambda: renewed.append(clock.now))
-    for _ in range(200):
-        Stat(sentinel(node)).save()
-        clock.sleep(0.1)
-    gaps = [after - before for before, after in itertools.pairwise(renewed)]
-    assert renewed[0] == 1000
-    assert all(5 < gap <= 6.5 for gap in gaps)
-    assert len(gaps) >= 2
+def test_what_no_worker_runs_any_more_is_not_renewed(node, settings):
+    settings.Q_LEASE = 5
+    async_task(ADD, 1)
+    node.claim_one()
+    settings.Q_LEASE = 100
+    node.broker.renew([])
+    assert leases()[0] <= 5
 
 
 # --- signs of life -----------------------------------------------------------------

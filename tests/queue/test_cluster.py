@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
 import threading
 import time
 
 import pytest
 from django.core.management import get_commands, load_command_class
 
-from compute.queue.cluster import Flag, Supervisor
+from compute.queue.cluster import Supervisor, is_alive
 from compute.queue.management.commands.qcluster import Command
+from compute.queue.sentinel import Flag, ended, is_frozen
+from tests.processes import wait_until
 
 
 def test_a_flag_is_down_until_it_is_set():
@@ -85,3 +89,36 @@ def test_a_flag_is_seen_by_other_threads():
     thread.start()
     thread.join()
     assert flag.wait(0) is True
+
+
+def test_a_process_is_alive_until_it_has_ended(monkeypatch):
+    assert is_alive(os.getpid())
+    assert is_alive(1), "also somebody else's"
+    ended_long_ago = subprocess.Popen(["true"])
+    ended_long_ago.wait()
+    assert not is_alive(ended_long_ago.pid)
+
+    def refuse(pid, number):
+        raise PermissionError
+
+    monkeypatch.setattr(os, "kill", refuse)
+    assert is_alive(1)
+
+
+def test_how_a_process_ended_is_said_in_words():
+    assert ended(-9) == "was killed by SIGKILL"
+    assert ended(1) == "ended with exit code 1"
+
+
+def test_a_stopped_process_is_frozen_and_no_other():
+    sleeper = subprocess.Popen(["sleep", "60"])
+    try:
+        assert not is_frozen(sleeper.pid)
+        sleeper.send_signal(signal.SIGSTOP)
+        wait_until(lambda: is_frozen(sleeper.pid), 5)
+        sleeper.send_signal(signal.SIGCONT)
+        wait_until(lambda: not is_frozen(sleeper.pid), 5)
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+    assert not is_frozen(sleeper.pid)

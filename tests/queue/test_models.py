@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 
 import pytest
@@ -213,3 +214,85 @@ def test_a_job_outlives_its_node(db):
     Node.objects.all().delete()
     job.refresh_from_db()
     assert job.node is None
+
+
+# --- dead workers and dead nodes -----------------------------------------------------
+
+
+def a_running(node, **fields):
+    async_task(ADD, 1)
+    task = node.claim_one()
+    Job.objects.update(state=JobState.RUNNING, attempt=1, worker=7, **fields)
+    return task
+
+
+@pytest.mark.parametrize("deaths", [0, 1])
+def test_a_job_whose_worker_died_is_tried_again(node, deaths):
+    a_running(node, deaths=deaths)
+    Job.objects.filter(worker=7).bury("was killed by SIGKILL")
+    job = Job.objects.get()
+    assert (job.state, job.deaths, job.node, job.worker) == (
+        JobState.QUEUED,
+        deaths + 1,
+        None,
+        None,
+    )
+    assert node.claim_one()["id"] == job.pk
+
+
+def test_a_job_that_kills_its_worker_again_and_again_fails_and_is_listed(node):
+    a_running(node, deaths=2)
+    Job.objects.filter(worker=7).bury("was killed by SIGSEGV")
+    job = Job.objects.get()
+    assert (job.state, job.error_class) == (JobState.FAILED, "WorkerDied")
+    assert "was killed by SIGSEGV" in job.error
+    failure = Failure.objects.get()
+    assert (failure.pk, failure.func, failure.args, failure.result) == (
+        job.pk,
+        ADD,
+        (1,),
+        job.error,
+    )
+    assert not OrmQ.objects.exists()
+
+
+def test_such_a_job_can_be_retried_and_starts_from_scratch(node):
+    a_running(node, deaths=2)
+    Job.objects.filter(worker=7).bury("was killed by SIGKILL")
+    assert Job.objects.get().retry()
+    assert Job.objects.get().deaths == 0
+    node.run()
+    assert Job.objects.get().state == JobState.DONE
+    assert not Failure.objects.exists()
+
+
+def test_a_job_that_had_not_started_is_innocent_of_its_workers_death(node):
+    a_running(node)
+    Job.objects.update(state=JobState.QUEUED, deaths=2)
+    Job.objects.filter(worker=7).bury("was killed by SIGKILL")
+    assert (Job.objects.get().state, Job.objects.get().deaths) == (JobState.QUEUED, 2)
+
+
+def test_a_job_that_ran_out_of_time_fails_with_the_reason(node):
+    a_running(node)
+    Job.objects.filter(worker=7).fail("it ran for more than 5 seconds", "TimeoutException")
+    assert Job.objects.get().error == "it ran for more than 5 seconds"
+    assert Failure.objects.get().result == "it ran for more than 5 seconds"
+
+
+def test_a_failure_that_comes_too_late_changes_nothing(node):
+    a_running(node)
+    late = Job.objects.get()
+    Job.objects.all().give_back()
+    assert late.fail("too late", "X") is False
+    assert Job.objects.get().state == JobState.QUEUED
+    assert not Failure.objects.exists()
+
+
+def test_nodes_left_behind_are_those_of_this_host_whose_process_is_gone(db):
+    gone = recipes.node.make(host="here", pid=11, stopped_at=None)
+    recipes.node.make(host="here", pid=12, stopped_at=None)
+    recipes.node.make(host="here", pid=13, stopped_at=timezone.now())
+    recipes.node.make(host="elsewhere", pid=14, stopped_at=None)
+    recipes.node.make(host="here", pid=os.getpid(), stopped_at=None)
+    assert list(Node.objects.left_behind("here", lambda pid: pid == 12)) == [gone]

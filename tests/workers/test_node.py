@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import sys
 import time
+from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 from django_q.models import Failure, OrmQ, Success
+from django_q.signing import SignedPackage
 from django_q.tasks import async_task, result
 
 from compute.queue.fanout import async_iter, results
 from compute.queue.models import Job, Node
-from tests.processes import Process, Processes, wait_until
+from tests.processes import ROOT, Process, Processes, wait_until
 
 
 def job(task_id: str) -> Job:
@@ -25,10 +30,16 @@ def wait_for_state(task_id: str, state: str, seconds: float = 30) -> Job:
     return job(task_id)
 
 
+def stat_of(node: Process) -> Any:
+    """django-q2's statistics of a node, as its last sign of life gives them."""
+    row = Node.objects.filter(pid=node.pid).first()
+    stat = row and SignedPackage.loads(row.stat)
+    return stat if stat and stat.pusher and stat.monitor else None
+
+
 def workers_of(node: Process) -> list[psutil.Process]:
-    """The processes below the sentinel: workers first, then monitor and pusher."""
-    (sentinel,) = psutil.Process(node.pid).children()
-    return sentinel.children()
+    stat = wait_until(lambda: stat_of(node))
+    return [psutil.Process(pid) for pid in stat.workers]
 
 
 def test_a_task_of_anyone_runs_and_has_its_job(processes: Processes) -> None:
@@ -164,3 +175,110 @@ def test_a_task_may_run_longer_than_its_lease(processes: Processes) -> None:
         processes.node(Q_LEASE="3")
     task_id = async_task("time.sleep", 8)
     assert wait_for_state(task_id, Job.State.DONE).attempt == 1
+
+
+# --- what dies, freezes, or will not end ---------------------------------------------
+
+
+def test_a_killed_idle_worker_holds_up_nobody(processes: Processes) -> None:
+    node = processes.node()
+    for worker in workers_of(node):
+        worker.kill()
+    group = async_iter("operator.mul", [(i, i) for i in range(20)])
+    wait_until(lambda: results(group), 20)
+    assert node.stop() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+@pytest.mark.parametrize("role", ["pusher", "monitor", "sentinel"])
+def test_a_node_goes_on_without_its_helpers(processes: Processes, role: str, number: int) -> None:
+    node = processes.node()
+    stat = wait_until(lambda: stat_of(node))
+    os.kill(getattr(stat, role), number)
+    group = async_iter("time.sleep", [0.1] * 20)
+    wait_until(lambda: results(group), 20)
+    assert node.stop() == 0
+
+
+def test_a_frozen_worker_is_replaced_and_its_task_runs_again(processes: Processes) -> None:
+    node = processes.node()
+    task_id = async_task("time.sleep", 1)
+    running = wait_for_state(task_id, Job.State.RUNNING)
+    assert running.worker
+    os.kill(running.worker, signal.SIGSTOP)
+    done = wait_for_state(task_id, Job.State.DONE, 15)
+    assert (done.attempt, done.deaths) == (2, 0)
+    node.wait_for_output(f"worker {running.worker} was frozen, starting another")
+    assert node.stop() == 0
+
+
+def test_a_task_that_kills_its_worker_fails_after_three_and_hurts_no_other(
+    processes: Processes,
+) -> None:
+    node = processes.node()
+    deadly = async_task("signal.raise_signal", signal.SIGKILL)
+    group = async_iter("time.sleep", [0.2] * 20)
+    failed = wait_for_state(deadly, Job.State.FAILED)
+    assert (failed.attempt, failed.error_class) == (3, "WorkerDied")
+    assert "was killed by SIGKILL" in failed.error
+    assert Failure.objects.get(pk=deadly).args == (signal.SIGKILL,)
+    wait_until(lambda: results(group), 30)
+    assert set(Job.objects.in_group(group).values_list("attempt", flat=True)) == {1}
+    assert node.stop() == 0
+
+
+def test_a_timeout_is_a_failure_at_once_with_the_seconds(processes: Processes) -> None:
+    node = processes.node()
+    task_id = async_task("time.sleep", 60, timeout=1)
+    failed = wait_for_state(task_id, Job.State.FAILED, 10)
+    assert failed.error_class == "TimeoutException"
+    assert "(1 seconds)" in failed.error
+    assert failed.attempt == 1
+    assert node.stop() == 0
+
+
+def test_a_task_that_never_returns_to_python_is_killed_at_its_limit(processes: Processes) -> None:
+    node = processes.node()
+    task_id = async_task("builtins.sum", range(10**12), timeout=1)
+    failed = wait_for_state(task_id, Job.State.FAILED, 30)
+    assert failed.error == "it ran for more than 1 seconds and had to be killed"
+    after = async_task("math.factorial", 5)
+    wait_for_state(after, Job.State.DONE)
+    assert node.stop() == 0
+
+
+def test_a_result_that_cannot_be_pickled_is_a_failure_with_the_reason(
+    processes: Processes,
+) -> None:
+    processes.node()
+    task_id = async_task("threading.Lock")
+    failed = wait_for_state(task_id, Job.State.FAILED)
+    assert failed.error.startswith("TypeError: the result can't be pickled")
+
+
+def test_a_node_started_again_takes_back_what_its_dead_one_held(processes: Processes) -> None:
+    first = processes.node(Q_LEASE="600")
+    task_id = async_task("time.sleep", 2)
+    wait_for_state(task_id, Job.State.RUNNING)
+    first.kill_all()
+    processes.node()
+    assert wait_for_state(task_id, Job.State.DONE, 15).attempt == 2
+
+
+def test_a_node_reloads_when_the_code_changes(processes: Processes, tmp_path: Path) -> None:
+    """In a copy of the project, whose code may be changed."""
+    copy = tmp_path / "project"
+    shutil.copytree(ROOT / "compute", copy / "compute")
+    shutil.copytree(ROOT / "sumsite", copy / "sumsite")
+    shutil.copy2(ROOT / "manage.py", copy)
+    node = processes.start(sys.executable, "manage.py", "qcluster", cwd=copy, DEBUG="1")
+    node.wait_for_output("Q Cluster .* running")
+    tasks = copy / "compute" / "tasks.py"
+    tasks.write_text(tasks.read_text() + "\n\ndef brand_new() -> str:\n    return 'new'\n")
+    node.wait_for_output("the code has changed")
+    task_id = async_task("compute.tasks.brand_new")
+    assert wait_for_state(task_id, Job.State.DONE).result == "new"
+    tasks.write_text("this is no Python\n")
+    node.wait_for_output("can't be loaded, the old one goes on")
+    assert wait_for_state(async_task("math.factorial", 5), Job.State.DONE).result == 120
+    assert node.stop() == 0

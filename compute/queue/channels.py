@@ -1,0 +1,168 @@
+"""How a node's processes talk, without a lock that a killed one could leave held.
+
+django-q2's own queues and timers share locks between its processes: a worker that is
+killed while it waits for a task takes the lock of all others with it, and the node
+stands still for good. Here a datagram is sent whole or not at all, a number in shared
+memory has one writer, and what a worker gets comes from the database.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import pickle
+import select
+import socket
+import time
+from multiprocessing.sharedctypes import RawValue
+from typing import TYPE_CHECKING, Any
+
+from django.db import InterfaceError, OperationalError, connection
+from django_q.conf import Conf
+
+if TYPE_CHECKING:
+    from .broker import DatabaseBroker
+
+log = logging.getLogger(__name__)
+
+#: Seconds after which an idle worker looks for a task although no bell has rung.
+SLOW_POLL = 1.0
+#: What ends a django-q2 worker or monitor that gets it.
+STOP = "STOP"
+
+
+class Mailbox:
+    """Datagrams from any process of the node to any other; what does not fit is dropped."""
+
+    def __init__(self) -> None:
+        self.inlet, self.outlet = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.inlet.setblocking(False)
+        self.outlet.setblocking(False)
+
+    def close(self) -> None:
+        self.inlet.close()
+        self.outlet.close()
+
+    def send(self, message: bytes) -> bool:
+        """False when nobody has read for long and it is full, or the message is too long."""
+        try:
+            self.inlet.send(message)
+        except OSError:
+            return False
+        return True
+
+    def receive(self, timeout: float) -> bytes | None:
+        """The oldest message; None after `timeout` seconds, or if another was quicker."""
+        if not select.select([self.outlet], [], [], timeout)[0]:
+            return None
+        with contextlib.suppress(BlockingIOError):
+            return self.outlet.recv(1 << 18)
+        return None
+
+
+class NoQueue:
+    """Answers what django-q2's statistics ask of its queues: nothing waits in a node."""
+
+    @staticmethod
+    def qsize() -> int:
+        return 0
+
+    @staticmethod
+    def empty() -> bool:
+        return True
+
+
+class Bell(Mailbox):
+    """Wakes one idle worker; a worker that finds a task rings for the next."""
+
+    def ring(self) -> None:
+        self.send(b"!")  # full is as good: then enough have been rung for
+
+    def wait(self, timeout: float) -> None:
+        self.receive(timeout)
+
+
+class Inbox:
+    """What a worker asks for its next task: stands where django-q2's task queue stands.
+
+    The worker claims from the database itself, so nothing is fetched ahead, and a dead
+    worker costs no more than what it ran. Each has an Inbox of its own.
+    """
+
+    def __init__(self, broker: DatabaseBroker, bell: Bell, stopping: Any) -> None:
+        self.broker = broker
+        self.bell = bell
+        self.stopping = stopping
+        #: Queue id of what the worker runs, whose lease the sentinel renews; 0 if idle.
+        self.held = RawValue("q", 0)
+
+    def get(self) -> dict[str, Any] | str:
+        """The next task, or STOP; waits for one, and for a database that is away."""
+        self.held.value = 0
+        while not self.stopping.value:
+            task = self.claim()
+            if task is not None:
+                self.bell.ring()
+                return task
+            self.bell.wait(SLOW_POLL)
+        return STOP
+
+    def claim(self) -> dict[str, Any] | None:
+        try:
+            for ack_id, package in self.broker.claim(1):
+                task = self.broker.unpack(ack_id, package)
+                if task is not None:
+                    self.held.value = ack_id[0]
+                    task["cluster"], task["ack_id"] = Conf.CLUSTER_NAME, ack_id
+                    return task
+        except (OperationalError, InterfaceError) as error:
+            log.warning("the database is away: %s", error)
+            connection.close()
+            time.sleep(0.5)
+        return None
+
+
+class Outbox(Mailbox, NoQueue):
+    """What a worker tells the monitor: stands where django-q2's result queue stands."""
+
+    def put(self, task: dict[str, Any] | str) -> None:
+        """Send a task that has run; its outcome is written already. A large one goes slim."""
+        if self.send(pickle.dumps(task)) or not isinstance(task, dict):
+            return
+        slim = {**task, "args": (), "kwargs": {}, "result": None}
+        if not self.send(pickle.dumps(slim)):
+            log.warning("the monitor does not listen; nobody is told of %s", task["name"])
+
+    def get(self) -> Any:
+        while (message := self.receive(SLOW_POLL)) is None:
+            pass
+        return pickle.loads(message)
+
+
+class Timer:
+    """A worker's time limit: stands where django-q2 counts a shared value down under a lock.
+
+    The worker sets seconds and the sentinel reads what is left of them. -1 is idle or no
+    limit, -2 recycled, 0 is over. Only the worker writes.
+    """
+
+    def __init__(self) -> None:
+        self.sentinel = os.getpid()
+        self.deadline = RawValue("d", -1)
+        self.limit = RawValue("d", 0)
+
+    @staticmethod
+    def get_lock() -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
+    @property
+    def value(self) -> float:
+        deadline = float(self.deadline.value)
+        return max(0.0, deadline - time.monotonic()) if deadline > 0 else deadline
+
+    @value.setter
+    def value(self, seconds: float) -> None:
+        if os.getpid() != self.sentinel:
+            self.limit.value = seconds
+            self.deadline.value = time.monotonic() + seconds if seconds > 0 else seconds

@@ -1,0 +1,232 @@
+"""The process that guards a node's others: django-q2's sentinel, made to survive them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import time
+import uuid
+from multiprocessing.process import BaseProcess
+from multiprocessing.sharedctypes import RawValue
+from typing import Any
+
+from django.conf import settings
+from django.db import DatabaseError, connections
+from django_q.brokers import get_broker
+from django_q.cluster import Sentinel
+from django_q.conf import Conf
+from django_q.scheduler import scheduler
+from django_q.status import Stat
+from django_q.worker import worker
+
+from .call import one_line
+from .channels import STOP, Bell, Inbox, NoQueue, Outbox, Timer
+from .models import Job
+from .monitor import monitor
+from .wakeup import listen
+
+log = logging.getLogger(__name__)
+
+#: Seconds that processes which have nothing more to do get for their end.
+MARGIN = 1.5
+#: Seconds that django-q2's worker adds to a time limit, for the task to be ended by it.
+TIMEOUT_MARGIN = 3
+#: Seconds between two calls of django-q2's scheduler.
+SCHEDULE = 30
+
+
+class Flag:
+    """An event that a signal handler may set: multiprocessing's and threading's own can
+    deadlock there, for the handler interrupts a thread that may hold their lock."""
+
+    def __init__(self) -> None:
+        self.value = False
+
+    def set(self, *_: Any) -> None:
+        self.value = True
+
+    def is_set(self) -> bool:
+        return self.value
+
+    def wait(self, timeout: float) -> bool:
+        if not self.value:
+            time.sleep(timeout)
+        return self.value
+
+
+class NodeSentinel(Sentinel):  # pragma: no cover - runs in forked processes (tests/workers)
+    """django-q2's sentinel with channels that survive a kill, and a stop that ends.
+
+    django-q2's guard loop shares a lock with each worker, restarts only what has ended
+    and not what is frozen, and leaves what a dead worker ran to a fixed time; its stop
+    waits for every fetched task. So both loops are this class's own.
+    """
+
+    pool: list[Any]
+
+    def __init__(self, cluster_id: uuid.UUID, heartbeat: Any) -> None:
+        self.heartbeat = heartbeat
+        self.stopping = RawValue("b", 0)
+        self.bell = Bell()
+        self.dead: list[Any] = []  # workers whose end is not yet written down
+        self.renewed = self.scheduled = time.monotonic()
+        broker = get_broker()
+        broker.node = cluster_id.hex
+        super().__init__(Flag(), Flag(), cluster_id, broker=broker, start=False)
+        self.task_queue = NoQueue()
+        self.result_queue = Outbox()
+        signal.signal(signal.SIGTERM, self.stop_event.set)
+
+    # --- what is spawned ----------------------------------------------------------------
+
+    def spawn_pusher(self) -> Any:
+        """No task is pushed: in that place stands the process that wakes idle workers."""
+        return self.spawn_process(listen, self.bell)
+
+    def spawn_worker(self) -> None:
+        inbox = Inbox(self.broker, self.bell, self.stopping)
+        self.spawn_process(worker, inbox, self.result_queue, Timer(), self.timeout)
+        self.pool[-1].inbox = inbox
+
+    def spawn_monitor(self) -> Any:
+        return self.spawn_process(monitor, self.result_queue, self.broker)
+
+    # --- the guard loop -----------------------------------------------------------------
+
+    def guard(self) -> None:
+        self.start_event.set()
+        log.info("Q Cluster %s running", self.cluster_id.hex)
+        while not self.stop_event.is_set():
+            self.check()
+            self.heartbeat.value += 1
+            self.stop_event.wait(Conf.GUARD_CYCLE)
+        self.stop()
+
+    def check(self) -> None:
+        """One round: replace what has died or is frozen, renew leases, give a sign of life."""
+        for process in [*self.pool, self.monitor, self.pusher]:
+            frozen = is_frozen(process.pid)
+            if frozen or (process in self.pool and process.timer.value == 0):
+                process.join(0 if frozen else MARGIN)  # after a timeout it ends by itself
+                process.kill()
+                process.join()
+            if not process.is_alive():
+                process.frozen = frozen
+                self.replace(process)
+        self.bury()
+        self.renew()
+        Stat(self).save()
+        if Conf.SCHEDULER and time.monotonic() - self.scheduled > SCHEDULE:
+            self.scheduled = time.monotonic()
+            scheduler(broker=self.broker)
+
+    def replace(self, process: Any) -> None:
+        role = "worker" if process in self.pool else "monitor"
+        role = "pusher" if process == self.pusher else role
+        how = "was frozen" if process.frozen else ended(process.exitcode)
+        quiet = role == "worker" and process.exitcode == 0
+        log.log(
+            logging.INFO if quiet else logging.ERROR,
+            "%s %s %s, starting another",
+            role,
+            process.pid,
+            how,
+        )
+        if role == "worker":
+            self.dead.append(process)
+            self.pool.remove(process)
+        connections.close_all()  # no process may inherit one
+        if role == "worker":
+            self.spawn_worker()
+        else:
+            setattr(self, role, getattr(self, f"spawn_{role}")())
+        self.reincarnations += 1
+
+    def bury(self) -> None:
+        """Write down what dead workers ran; while the database is away, later."""
+        while self.dead:
+            process = self.dead[0]
+            held = Job.objects.filter(node=self.cluster_id.hex, worker=process.pid)
+            over = process.timer.value == 0
+            try:
+                if over:
+                    limit = process.timer.limit.value - TIMEOUT_MARGIN
+                    reason = f"it ran for more than {limit:.0f} seconds and had to be killed"
+                    held.fail(reason, "TimeoutException")
+                elif process.frozen or process.exitcode == 0:
+                    held.give_back()
+                else:
+                    held.bury(ended(process.exitcode))
+            except DatabaseError as error:
+                log.warning("the database is away: %s", one_line(error))
+                return
+            self.dead.pop(0)
+
+    def renew(self) -> None:
+        if time.monotonic() - self.renewed < settings.Q_LEASE / 3:
+            return
+        try:
+            self.broker.renew([p.inbox.held.value for p in self.pool if p.inbox.held.value])
+            self.renewed = time.monotonic()
+        except DatabaseError as error:
+            log.warning("the leases can't be renewed: %s", one_line(error))
+
+    # --- the end ------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """Claim no more, wait `Q_GRACE` seconds for what runs, give back the rest."""
+        log.info("stopping: running tasks have %s s to finish", settings.Q_GRACE)
+        self.stopping.value = 1
+        for _ in self.pool:
+            self.bell.ring()
+        deadline = time.monotonic() + settings.Q_GRACE
+        while any(process.is_alive() for process in self.pool) and time.monotonic() < deadline:
+            for _ in self.pool:
+                self.bell.ring()
+            self.renew()
+            Stat(self).save()
+            self.heartbeat.value += 1
+            time.sleep(0.05)
+        for process in self.pool:
+            process.kill()
+            process.join()
+        self.pool = []
+        self.result_queue.put(STOP)
+        end(self.monitor)
+        self.pusher.kill()
+        self.pusher.join()
+        try:
+            count = Job.objects.filter(node=self.cluster_id.hex).give_back()
+            log.info("gave back %s task(s)", count)
+        except DatabaseError as error:
+            log.warning("nothing could be given back, leases run out: %s", one_line(error))
+        Stat(self).save()
+
+
+def end(process: BaseProcess) -> None:  # pragma: no cover - runs in forked processes
+    process.join(MARGIN)
+    process.kill()
+    process.join()
+
+
+def ended(exitcode: int | None) -> str:
+    """How a process ended, in words."""
+    if exitcode is not None and exitcode < 0:
+        return f"was killed by {signal.Signals(-exitcode).name}"
+    return f"ended with exit code {exitcode}"
+
+
+def is_frozen(pid: int | None) -> bool:
+    """Whether a process is stopped (SIGSTOP, a debugger); known on Linux only."""
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rpartition(")")[2].split()[0] in ("T", "t")
+    except (OSError, IndexError):
+        return False
+
+
+def guard(node: uuid.UUID, heartbeat: Any) -> None:  # pragma: no cover - a forked process
+    """The sentinel's process."""
+    os.setpgid(0, 0)
+    NodeSentinel(node, heartbeat).start()

@@ -1,0 +1,142 @@
+"""Rings the bell when a commit may have queued something, so that nobody waits for a poll.
+
+On Postgres a NOTIFY of the queueing transaction arrives over a connection of its own.
+On SQLite the kernel tells of writes to the write-ahead log; elsewhere than on Linux the
+database is asked every 20 ms whether it has changed. A worker looks once a second by
+itself, so what is missed here costs a second and no more.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import select
+import struct
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from django.db import DatabaseError, connection
+
+if TYPE_CHECKING:
+    from .channels import Bell
+
+log = logging.getLogger(__name__)
+
+CHANNEL = "sumsite_queue"
+#: Seconds after which a silent wait returns, for the caller to see that it goes on.
+PATIENCE = 1.0
+#: Seconds between two looks where nothing tells of a commit.
+FAST_POLL = 0.1
+
+
+def notify() -> None:
+    """Inside a transaction that queues something: have its commit wake the nodes."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_notify(%s, '')", [CHANNEL])
+
+
+def listen(bell: Bell) -> None:  # pragma: no cover - the pusher's process
+    """Ring the bell for ever; a database that is away is tried again every second."""
+    commits = postgres_commits if connection.vendor == "postgresql" else sqlite_commits
+    while True:
+        try:
+            for _ in commits():
+                bell.ring()
+        except (DatabaseError, psycopg.Error, OSError) as error:
+            connection.close()
+            log.warning("no wake-ups, workers poll: %s", " ".join(str(error).split()))
+            time.sleep(1)
+
+
+def postgres_commits() -> Iterator[None]:
+    """Yield whenever a transaction has notified the channel."""
+    with psycopg.connect(**parameters(), autocommit=True) as listener:
+        listener.execute(f"LISTEN {CHANNEL}")
+        if not echoes(listener):
+            log.warning(
+                "NOTIFY does not reach this connection (a transaction-pooling proxy?): "
+                "polling every %s s instead",
+                FAST_POLL,
+            )
+            while True:
+                time.sleep(FAST_POLL)
+                yield
+        yield  # what was queued before LISTEN
+        while True:
+            for _ in listener.notifies(timeout=PATIENCE, stop_after=1):
+                yield
+            listener.execute("SELECT 1")  # notices a connection that is gone
+
+
+def parameters() -> dict[str, Any]:
+    """How Django connects, without what makes a connection Django's."""
+    given = connection.get_connection_params()
+    return {k: v for k, v in given.items() if k not in ("cursor_factory", "context")}
+
+
+def echoes(listener: psycopg.Connection[object]) -> bool:
+    """Whether a notification sent by another connection arrives on this one."""
+    with psycopg.connect(**parameters()) as sender:
+        sender.execute("SELECT pg_notify(%s, 'echo')", [CHANNEL])
+    return any(True for _ in listener.notifies(timeout=2, stop_after=1))
+
+
+def sqlite_commits() -> Iterator[None]:
+    """Yield whenever another connection has committed."""
+    version = data_version()
+    for _ in wal_writes() if sys.platform == "linux" else ticks():  # pragma: no branch
+        # The write is seen a moment before the commit that it belongs to.
+        deadline = time.monotonic() + 0.02
+        while (now := data_version()) == version and time.monotonic() < deadline:
+            time.sleep(0.0005)
+        if now != version:
+            version = now
+            yield
+
+
+def data_version() -> int:
+    with connection.cursor() as cursor:
+        return int(cursor.execute("PRAGMA data_version").fetchone()[0])
+
+
+def ticks() -> Iterator[None]:
+    while True:
+        time.sleep(0.02)
+        yield
+
+
+def wal_writes() -> Iterator[None]:
+    """Yield after writes to the database's -wal file, by inotify(7) on its folder."""
+    database = Path(str(connection.settings_dict["NAME"]))
+    wal = f"{database.name}-wal".encode()
+    libc = ctypes.CDLL(None, use_errno=True)
+    IN_MODIFY, IN_CREATE = 0x2, 0x100
+    descriptor = libc.inotify_init1(os.O_CLOEXEC)
+    if (
+        descriptor < 0
+        or libc.inotify_add_watch(descriptor, bytes(database.parent), IN_MODIFY | IN_CREATE) < 0
+    ):
+        raise OSError(ctypes.get_errno(), "inotify")
+    header = struct.Struct("iIII")
+    try:
+        yield  # what was queued before the watch
+        while True:
+            if not select.select([descriptor], [], [], PATIENCE)[0]:
+                continue  # pragma: no cover - a quiet second
+            events, offset = os.read(descriptor, 1 << 16), 0
+            names = set()
+            while offset < len(events):
+                *_, length = header.unpack_from(events, offset)
+                offset += header.size
+                names.add(events[offset : offset + length].rstrip(b"\0"))
+                offset += length
+            if wal in names:  # pragma: no branch
+                yield
+    finally:
+        os.close(descriptor)

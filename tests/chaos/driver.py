@@ -1,0 +1,381 @@
+"""Kills whatever a site is made of, at random, and checks that nothing came of it.
+
+    python -m tests.chaos.driver --seconds 60 --seed 1 --nodes 2 --database postgres
+
+`bin/chaos` calls this. It starts a database, a web server and nodes of its own, starts
+runs through the web, and meanwhile kills, freezes and stops processes. Then it lets
+everything come to rest and looks for broken promises. The exit code is 1 if it finds
+one. The same seed makes the same choices; what they meet is up to the machine's timing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import random
+import shutil
+import signal
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+import psutil
+
+from tests.processes import Process, Processes, environment, wait_until
+
+#: Seconds that a frozen process stays so.
+FREEZE = 20
+#: Seconds after the last kill within which every run has to end.
+REST = 120
+#: Seconds that a task of a dead node may wait while a worker is idle.
+LIMIT = 20
+
+
+@dataclass
+class Victim:
+    """A job whose worker was killed or frozen while it ran."""
+
+    task_id: str
+    attempt: int
+    since: float
+
+
+@dataclass
+class Figures:
+    kills: Counter[str] = field(default_factory=Counter)
+    runs: int = 0
+    refused: int = 0
+    recoveries: list[float] = field(default_factory=list)
+    redeliveries: int = 0
+    jobs: int = 0
+    violations: list[str] = field(default_factory=list)
+
+    def lines(self) -> Iterator[str]:
+        yield f"runs acknowledged: {self.runs}, starts that got no answer: {self.refused}"
+        yield f"kills: {sum(self.kills.values())}"
+        for kind, count in sorted(self.kills.items()):
+            yield f"  {kind}: {count}"
+        wasted = self.redeliveries / max(1, self.jobs)
+        yield f"jobs: {self.jobs}, redeliveries: {self.redeliveries} ({wasted:.1%} run again)"
+        if self.recoveries:
+            ordered = sorted(self.recoveries)
+            p95 = ordered[int(0.95 * (len(ordered) - 1))]
+            yield (
+                f"recovery of {len(ordered)} interrupted jobs: p50 "
+                f"{statistics.median(ordered):.1f} s, p95 {p95:.1f} s, max {ordered[-1]:.1f} s"
+            )
+        yield f"violations: {len(self.violations)}"
+        yield from (f"  {violation}" for violation in self.violations)
+
+
+class Chaos:
+    def __init__(self, options: argparse.Namespace, processes: Processes, restart: Any) -> None:
+        self.options = options
+        self.random = random.Random(options.seed)  # noqa: S311 - no secret
+        self.processes = processes
+        self.restart_database: Callable[[], None] | None = restart
+        self.figures = Figures()
+        self.nodes: list[Process] = []
+        self.frozen: list[tuple[float, list[psutil.Process]]] = []
+        self.victims: list[Victim] = []
+        self.deaths: Counter[str] = Counter()  # of a job's worker, by task id
+        self.acknowledged: dict[str, tuple[str, int]] = {}
+        self.asking: list[threading.Thread] = []
+
+    # --- the run ------------------------------------------------------------------------
+
+    def run(self) -> Figures:
+        self.web, self.site = self.processes.web(DEBUG="0", ALLOWED_HOSTS="localhost")
+        for _ in range(self.options.nodes):
+            self.start_node()
+        end = time.monotonic() + self.options.seconds
+        next_kill = time.monotonic() + 3
+        while time.monotonic() < end:
+            self.keep_busy()
+            self.tend()
+            if time.monotonic() > next_kill:
+                next_kill = time.monotonic() + self.random.uniform(0.5, 2 * self.options.every)
+                self.strike()
+            time.sleep(0.1)
+        self.come_to_rest()
+        return self.figures
+
+    def start_node(self) -> None:
+        self.nodes.append(self.processes.manage("qcluster"))
+
+    def keep_busy(self) -> None:
+        """Start runs while there is less to do than the workers could do in seconds."""
+        if len(self.asking) < 3 and self.unsettled() < 6 * self.options.nodes:
+            thread = threading.Thread(target=self.ask, args=(self.random.random(),))
+            thread.start()
+            self.asking.append(thread)
+        self.asking = [thread for thread in self.asking if thread.is_alive()]
+
+    def ask(self, choice: float) -> None:
+        n = 5_000_000 + int(choice * 60_000_000)
+        path = f"/split-sum-start/?n={n}&chunk_size={4_000_000 + int(choice * 9e7) % 12_000_000}"
+        if choice < 0.1:
+            path = f"/bug-sum-start/?n={n}"
+        elif choice < 0.2:
+            path = f"/sum-start/?n={n // 3}"
+        try:
+            request = Request(f"{self.site}{path}", headers={"X-Forwarded-Proto": "https"})
+            with urlopen(request, timeout=30) as reply:
+                address = json.load(reply)["task_progress"]
+        except OSError:
+            self.figures.refused += 1
+            return
+        kind = path.split("/")[1]
+        self.acknowledged[address.rpartition("=")[2]] = (kind, n // 3 if kind == "sum-start" else n)
+
+    # --- what is done to it -------------------------------------------------------------
+
+    def strike(self) -> None:
+        choices = ["node"] * 12 + ["web"] + (["database"] if self.restart_database else [])
+        what = self.random.choice(choices)
+        if what == "web":
+            self.kill_web_worker()
+        elif what == "database" and self.restart_database:
+            self.figures.kills["database restart"] += 1
+            self.restart_database()
+        else:
+            self.strike_node(self.random.choice(self.nodes))
+
+    def strike_node(self, node: Process) -> None:
+        roles = self.asked(lambda: roles_of(node))
+        if not roles:
+            return
+        role = self.random.choice([*roles, "all"])
+        how = self.random.choice([signal.SIGKILL] * 4 + [signal.SIGSTOP, signal.SIGTERM])
+        group = [self.random.choice(roles[role])] if role in roles else sum_of(roles)
+        self.figures.kills[f"{how.name} {role}"] += 1
+        if how != signal.SIGTERM or role in ("all", "supervisor"):
+            self.note_victims(node, roles, role, group, how)
+        for process in group:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(how)
+        if how == signal.SIGSTOP:
+            self.frozen.append((time.monotonic() + FREEZE, group))
+
+    def kill_web_worker(self) -> None:
+        with contextlib.suppress(psutil.NoSuchProcess, IndexError):
+            worker = self.random.choice(psutil.Process(self.web.pid).children())
+            self.figures.kills["SIGKILL web worker"] += 1
+            worker.kill()
+
+    def note_victims(
+        self, node: Process, roles: Any, role: str, group: list[psutil.Process], how: int
+    ) -> None:
+        """Remember which jobs this interrupts, to see how long they wait."""
+        from compute.queue.models import Job, JobState
+
+        if role in ("monitor", "pusher") or (role == "supervisor" and how == signal.SIGSTOP):
+            return  # nothing runs there, or everything goes on
+        pids = [process.pid for process in roles["worker"]]
+        if role == "worker":
+            pids = [group[0].pid]
+        running = self.asked(
+            lambda: list(Job.objects.filter(state=JobState.RUNNING, worker__in=pids))
+        )
+        for job in running:
+            self.victims.append(Victim(job.pk, job.attempt, time.monotonic()))
+            if role == "worker" and how == signal.SIGKILL:
+                self.deaths[job.pk] += 1
+
+    def tend(self) -> None:
+        """Do what a process manager does, thaw what is due, and see what has recovered."""
+        from compute.queue.models import UNSETTLED, Job
+
+        for node in list(self.nodes):
+            if node.popen.poll() is not None:
+                self.nodes.remove(node)
+                self.start_node()
+        for due, group in list(self.frozen):
+            if time.monotonic() > due:
+                self.frozen.remove((due, group))
+                for process in group:
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        process.send_signal(signal.SIGCONT)
+        if self.victims:
+            ids = [victim.task_id for victim in self.victims]
+            jobs = self.asked(lambda: Job.objects.defer("result", "payload").in_bulk(ids))
+            for victim in list(self.victims):
+                job = jobs.get(victim.task_id)
+                if job is None or job.attempt > victim.attempt or job.state not in UNSETTLED:
+                    self.victims.remove(victim)
+                    self.figures.recoveries.append(time.monotonic() - victim.since)
+
+    # --- the reckoning ------------------------------------------------------------------
+
+    def come_to_rest(self) -> None:
+        self.frozen = [(0.0, group) for _, group in self.frozen]
+        deadline = time.monotonic() + REST
+        while time.monotonic() < deadline and (self.asking or self.unsettled() or self.victims):
+            self.asking = [thread for thread in self.asking if thread.is_alive()]
+            self.tend()
+            time.sleep(0.2)
+        self.check_runs()
+        self.check_leftovers()
+
+    def check_runs(self) -> None:
+        from django_q.models import OrmQ
+
+        from compute.queue.models import Job
+
+        found = self.figures.violations
+        self.figures.runs = len(self.acknowledged)
+        self.figures.jobs = Job.objects.count()
+        self.figures.redeliveries = sum(
+            max(0, attempt - 1) for attempt in Job.objects.values_list("attempt", flat=True)
+        )
+        for task_id, (kind, n) in self.acknowledged.items():
+            self.check_run(task_id, kind == "bug-sum-start", n)
+        if unsettled := Job.objects.unsettled().count():
+            found.append(f"{unsettled} jobs never settled")
+        if queued := OrmQ.objects.count():
+            found.append(f"{queued} packages left in the queue")
+        late = [wait for wait in self.figures.recoveries if wait > LIMIT]
+        if late and self.options.nodes > 1:
+            found.append(f"waited too long: {[round(wait, 1) for wait in late]} s")
+
+    def check_run(self, task_id: str, buggy: bool, n: int) -> None:
+        from django_q.models import Failure
+
+        from compute.models import Run
+
+        found = self.figures.violations
+        run = Run.objects.filter(task_id=task_id).first()
+        if run is None:
+            found.append(f"{task_id}: acknowledged, and gone")
+            return
+        run.refresh()
+        if buggy and n >= 1234567:
+            if run.state != Run.State.ERROR or not Failure.objects.filter(pk=task_id).exists():
+                found.append(f"{task_id}: should have failed, is {run.state}")
+            return
+        if run.state == Run.State.ERROR:
+            self.check_error(run)
+        if run.state != Run.State.DONE:
+            found.append(f"{task_id}: {run.state}, {run.jobs.counts()}")
+        elif run.result != n * (n + 1) // 2:
+            found.append(f"{task_id}: total {run.result} for n={n}")
+
+    def check_error(self, run: Any) -> None:
+        """An error is right only for what was killed three times, listed; a retry mends it."""
+        from django_q.models import Failure
+
+        for job in run.failures():
+            if job.error_class != "WorkerDied" or self.deaths[job.pk] < 3:
+                self.figures.violations.append(f"{run.task_id}: {job} failed: {job.error}")
+            if not Failure.objects.filter(pk=job.pk).exists():
+                self.figures.violations.append(f"{run.task_id}: {job} failed and is not listed")
+        run.retry()
+        with contextlib.suppress(AssertionError):
+            wait_until(lambda: run.refresh().settled, 60)
+
+    def check_leftovers(self) -> None:
+        families = [process for node in self.nodes for process in node.family()]
+        for node in self.nodes:
+            node.send(signal.SIGTERM)
+        _, alive = psutil.wait_procs(families, timeout=40)
+        if alive:
+            self.figures.violations.append(f"processes left over: {alive}")
+
+    # --- asking a database that may be away ---------------------------------------------
+
+    def unsettled(self) -> int:
+        from compute.queue.models import Job
+
+        return int(self.asked(lambda: Job.objects.unsettled().count()))
+
+    def asked(self, question: Callable[[], Any]) -> Any:
+        from django.db import DatabaseError, connection
+
+        def answer() -> list[Any]:
+            try:
+                return [question()]
+            except DatabaseError:
+                connection.close()
+                return []
+
+        return wait_until(answer, 60, "the database")[0]
+
+
+def sum_of(roles: dict[str, list[psutil.Process]]) -> list[psutil.Process]:
+    return [process for some in roles.values() for process in some]
+
+
+def roles_of(node: Process) -> dict[str, list[psutil.Process]]:
+    """A node's processes by what they do, as its last sign of life tells."""
+    from django_q.signing import SignedPackage
+
+    from compute.queue.models import Node
+
+    row = Node.objects.filter(pid=node.pid).order_by("-seen_at").first()
+    if row is None:
+        return {}
+    stat = SignedPackage.loads(row.stat)
+    pids = {
+        "worker": stat.workers,
+        "monitor": [stat.monitor],
+        "pusher": [stat.pusher],
+        "sentinel": [stat.sentinel],
+        "supervisor": [node.pid],
+    }
+    family = {process.pid: process for process in node.family()}
+    roles = {role: [family[pid] for pid in some if pid in family] for role, some in pids.items()}
+    return roles if all(roles.values()) else {}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="bin/chaos", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--nodes", type=int, default=1)
+    parser.add_argument("--every", type=float, default=2.5, help="seconds between two kills")
+    parser.add_argument("--database", choices=["sqlite", "postgres"], default="sqlite")
+    options = parser.parse_args()
+
+    os.environ["TEST_DATABASE"] = options.database
+    from tests import database
+
+    if options.database == "sqlite":
+        os.environ["DATABASE_URL"] = f"sqlite:///{database.FOLDER}/chaos.sqlite3"
+    os.environ.update(
+        DJANGO_SETTINGS_MODULE="sumsite.settings", PYTEST_VERSION="none", MAX_ACTIVE_RUNS="1000"
+    )
+    import django
+
+    django.setup()
+    from django.core.management import call_command
+
+    call_command("migrate", verbosity=0)
+    folder = Path(tempfile.mkdtemp(prefix="sumsite-chaos-"))
+    processes = Processes(folder, environment())
+    restart = database.restart if options.database == "postgres" else None
+    try:
+        figures = Chaos(options, processes, restart).run()
+    finally:
+        processes.end()
+        database.pytest_unconfigure()
+    print(f"{options.database}, {options.nodes} node(s), seed {options.seed}:")
+    print("\n".join(figures.lines()))
+    if figures.violations:
+        print(f"what the processes said: {folder}")
+        return 1
+    shutil.rmtree(folder)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

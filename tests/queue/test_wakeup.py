@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import queue
+import sys
+import threading
+import time
+
+import pytest
+from django.db import connection
+from django_q.tasks import async_task
+
+from compute.queue import wakeup
+from compute.queue.fanout import async_iter
+from compute.queue.models import Job
+from tests import database
+
+ADD = "tests.queue.functions.add"
+QUEUEING = {
+    "a task": lambda: async_task(ADD, 1),
+    "a fan-out": lambda: async_iter(ADD, [1, 2]),
+    "a retry": lambda: Job.objects.get(pk=the_failed()).retry(),
+    "giving back": lambda: Job.objects.all().give_back(),
+}
+
+
+def the_failed() -> str:
+    task_id = async_task(ADD, 1)
+    Job.objects.filter(pk=task_id).update(state=Job.State.FAILED, payload="x")
+    return task_id
+
+
+@pytest.fixture
+def commits(transactional_db):
+    """What the tests' database tells a thread of its own, which has its own connection."""
+    heard: queue.Queue[float] = queue.Queue()
+    told = wakeup.postgres_commits if database.ENGINE == "postgres" else wakeup.sqlite_commits
+    ready, end = threading.Event(), threading.Event()
+
+    def listen() -> None:
+        try:
+            for _ in told():
+                ready.set()
+                heard.put(time.monotonic())
+                if end.is_set():
+                    break
+        finally:
+            connection.close()
+
+    if database.ENGINE == "sqlite":
+        ready.set()
+    thread = threading.Thread(target=listen)
+    thread.start()
+    ready.wait(10)
+    while True:  # what came with its start
+        try:
+            heard.get(timeout=0.3)
+        except queue.Empty:
+            break
+    yield heard
+    end.set()
+    async_task(ADD, "the end")
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("what", QUEUEING)
+def test_a_commit_that_queues_is_heard_long_before_a_poll(commits, what):
+    async_task(ADD, 0)
+    commits.get(timeout=5)
+    began = time.monotonic()
+    QUEUEING[what]()
+    assert commits.get(timeout=5) - began < wakeup.PATIENCE
+
+
+def test_where_nothing_tells_of_writes_the_database_is_asked(transactional_db, monkeypatch):
+    if database.ENGINE == "sqlite":
+        monkeypatch.setattr(sys, "platform", "elsewhere")
+        versions = iter([1, 1, 2])
+        monkeypatch.setattr(wakeup, "data_version", lambda: next(versions))
+        assert next(wakeup.sqlite_commits()) is None
+    else:  # a proxy that pools transactions swallows notifications
+        monkeypatch.setattr(wakeup, "echoes", lambda _: False)
+        polls = wakeup.postgres_commits()
+        assert [next(polls), next(polls)] == [None, None]
+        polls.close()
+
+
+def test_a_folder_that_cannot_be_watched_is_an_error(monkeypatch):
+    monkeypatch.setitem(connection.settings_dict, "NAME", "/nowhere/at/all.sqlite3")
+    with pytest.raises(OSError, match="inotify"):
+        next(wakeup.wal_writes())
