@@ -221,6 +221,7 @@ def home_context(request: HttpRequest, form: SumForm) -> dict[str, Any]:
         "page": page,
         "queue_server": Node.objects.alive().exists(),
         "sync_max": settings.SUM_SYNC_MAX_N,
+        "has_session": settings.SESSION_COOKIE_NAME in request.COOKIES,
     }
 
 

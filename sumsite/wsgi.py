@@ -1,8 +1,31 @@
 """What a web server runs."""
 
 import os
+from typing import Any
 
-from django.core.wsgi import get_wsgi_application
+import django
+from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "sumsite.settings")
-application = get_wsgi_application()
+
+
+class TextRequest(WSGIRequest):
+    """Ignores a charset that is none of text, as Django does with one that it does not know.
+
+    "Content-Type: text/plain; charset=hex" names a codec that Python knows and text
+    can't have: Django's request raises before any middleware could answer.
+    """
+
+    def _set_content_type_params(self, meta: dict[str, Any]) -> None:
+        try:
+            super()._set_content_type_params(meta)  # type: ignore[misc]
+        except LookupError:
+            self._encoding = None
+
+
+class Application(WSGIHandler):
+    request_class = TextRequest
+
+
+django.setup(set_prefix=False)
+application = Application()

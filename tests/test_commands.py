@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
-from django.db import connections
+from django.db import OperationalError, connections
 from django.test import Client
 from django_q.models import OrmQ
 
@@ -223,6 +223,21 @@ def test_ctrl_c_is_told_how_the_run_goes_on(
         call_command("sum", "1000")
     assert ended.value.code == 130
     assert streams.out.getvalue() == ""
+    assert "The run goes on without this terminal" in streams.err.getvalue()
+    assert OrmQ.objects.count() == 1
+
+
+def test_a_database_that_goes_away_ends_the_command_and_not_the_run(
+    transactional_db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lose_the_database(run: Run) -> None:
+        raise OperationalError("the server closed the connection")
+
+    monkeypatch.setattr(sum_command, "follow", lose_the_database)
+    with printed() as streams, pytest.raises(SystemExit) as ended:
+        call_command("sum", "1000")
+    assert ended.value.code == 1
+    assert "The database does not answer: the server closed" in streams.err.getvalue()
     assert "The run goes on without this terminal" in streams.err.getvalue()
     assert OrmQ.objects.count() == 1
 

@@ -8,6 +8,7 @@ itself, so what is missed here costs a second and no more.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import logging
 import os
@@ -19,7 +20,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psycopg
 from django.db import DatabaseError, connection
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-CHANNEL = "sumsite_queue"
+CHANNEL = "compute_queue"
 #: Seconds after which a silent wait returns, for the caller to see that it goes on.
 PATIENCE = 1.0
 #: Seconds between two looks where nothing tells of a commit.
@@ -48,7 +48,7 @@ def listen(bell: Bell) -> None:  # pragma: no cover - the pusher's process
         try:
             for _ in commits():
                 bell.ring()
-        except (DatabaseError, psycopg.Error, OSError) as error:
+        except (DatabaseError, OSError) as error:
             connection.close()
             log.warning("no wake-ups, workers poll: %s", " ".join(str(error).split()))
             time.sleep(1)
@@ -56,7 +56,7 @@ def listen(bell: Bell) -> None:  # pragma: no cover - the pusher's process
 
 def postgres_commits() -> Iterator[None]:
     """Yield whenever a transaction has notified the channel."""
-    with psycopg.connect(**parameters(), autocommit=True) as listener:
+    with own_connection() as listener:
         listener.execute(f"LISTEN {CHANNEL}")
         if not echoes(listener):
             log.warning(
@@ -74,15 +74,21 @@ def postgres_commits() -> Iterator[None]:
             listener.execute("SELECT 1")  # notices a connection that is gone
 
 
-def parameters() -> dict[str, Any]:
-    """How Django connects, without what makes a connection Django's."""
-    given = connection.get_connection_params()
-    return {k: v for k, v in given.items() if k not in ("cursor_factory", "context")}
+@contextlib.contextmanager
+def own_connection() -> Iterator[Any]:
+    """psycopg's connection under one of Django's that nobody else uses."""
+    django_connection = connection.copy()
+    try:
+        with django_connection.wrap_database_errors:
+            django_connection.connect()
+            yield django_connection.connection
+    finally:
+        django_connection.close()
 
 
-def echoes(listener: psycopg.Connection[object]) -> bool:
+def echoes(listener: Any) -> bool:
     """Whether a notification sent by another connection arrives on this one."""
-    with psycopg.connect(**parameters()) as sender:
+    with own_connection() as sender:
         sender.execute("SELECT pg_notify(%s, 'echo')", [CHANNEL])
     return any(True for _ in listener.notifies(timeout=2, stop_after=1))
 

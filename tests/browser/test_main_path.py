@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from django.conf import global_settings
 from django.contrib.auth.models import User
 from playwright.sync_api import Page, expect
 
@@ -85,8 +87,9 @@ def test_a_wrong_n_is_said_at_the_field_and_can_be_mended(processes: Processes, 
 
 
 def test_staff_finds_the_traceback_of_a_failed_run_and_retries_it(
-    processes: Processes, page: Page
+    processes: Processes, page: Page, settings: Any
 ) -> None:
+    settings.PASSWORD_HASHERS = global_settings.PASSWORD_HASHERS  # the site's own
     User.objects.create_superuser("boss", password="boss-password")
     _, site = processes.web()
     processes.node()

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from django.core.management import BaseCommand, CommandError, CommandParser
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django_q.tasks import async_task
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -27,7 +27,8 @@ PATIENCE = 2
 class Command(BaseCommand):
     help = (
         "Adds up all integers from 1 to N on the queue's workers. The total goes to "
-        "stdout, all else to stderr; the exit code is 1 if the run fails."
+        "stdout, all else to stderr; the exit code is 1 if the run fails. "
+        "(MAX_ACTIVE_RUNS holds for the site's visitors and not here.)"
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -44,12 +45,14 @@ class Command(BaseCommand):
         run = start(split=options["split"], **form.cleaned_data)
         try:
             follow(run)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, OperationalError, InterfaceError) as error:
+            if not isinstance(error, KeyboardInterrupt):
+                self.stderr.write(f"The database does not answer: {error}")
             self.stderr.write(
                 f"\nThe run goes on without this terminal; look at it in the site at "
                 f"{run.get_absolute_url()}"
             )
-            sys.exit(130)
+            sys.exit(130 if isinstance(error, KeyboardInterrupt) else 1)
         if run.state == Run.State.ERROR:
             raise CommandError(run.error())
         self.stdout.write(str(run.result))

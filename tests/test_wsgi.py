@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from io import BytesIO
+from typing import Any
+
+import pytest
+
+
+def ask(content_type: str) -> tuple[str, bytes]:
+    """One request straight to what the web server calls: its status, and its body."""
+    # Loading it looks for collected files, unless the settings are the tests' own.
+    from sumsite.wsgi import application
+
+    said: list[str] = []
+
+    def start_response(status: str, headers: Any) -> None:
+        said.append(status)
+
+    environ = {
+        "REQUEST_METHOD": "GET",
+        "PATH_INFO": "/sum-sync/",
+        "QUERY_STRING": "n=10",
+        "SERVER_NAME": "testserver",
+        "SERVER_PORT": "80",
+        "CONTENT_TYPE": content_type,
+        "wsgi.input": BytesIO(),
+        "wsgi.url_scheme": "http",
+    }
+    response = application(environ, start_response)
+    body = b"".join(response)
+    response.close()
+    return said[0], body
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "",
+        "text/plain; charset=utf-8",
+        "text/plain; charset=nonsense",
+        "text/plain; charset=hex",
+        "text/plain; charset=rot13",
+        "application/x-www-form-urlencoded; charset=base64",
+    ],
+)
+def test_no_charset_breaks_a_request(db: None, content_type: str) -> None:
+    assert ask(content_type) == ("200 OK", b'{"total": 55}')
