@@ -143,8 +143,8 @@ else:
 
 Q_TIMEOUT = env.int("Q_TIMEOUT", 24 * 60 * 60)
 Q_LEASE = env.int("Q_LEASE", 15)
-if Q_LEASE < 3:
-    raise ImproperlyConfigured("Q_LEASE has to be 3 or more: leases are renewed once a second.")
+if Q_LEASE < 2:
+    raise ImproperlyConfigured("Q_LEASE has to be 2 or more: renewing takes its time, too.")
 Q_GRACE = env.float("Q_GRACE", 2 if DEBUG else 20)
 Q_WORKERS = env.int("Q_WORKERS", 0) or (
     len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

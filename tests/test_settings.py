@@ -206,6 +206,11 @@ def test_a_limit_that_the_database_cannot_keep_is_an_error(limit: str) -> None:
     assert settings_with(SUM_MAX_N=str(10**18))["SUM_MAX_N"] == 10**18
 
 
+def test_a_lease_too_short_to_be_renewed_is_an_error() -> None:
+    with pytest.raises(ImproperlyConfigured, match="Q_LEASE"):
+        settings_with(Q_LEASE="1")
+
+
 # --- the database ---------------------------------------------------------------------
 
 
