@@ -230,17 +230,23 @@ def wrap(sender: Any, task: dict[str, Any], **kwargs: Any) -> None:
             raise ValueError(f"{option} has over {length} characters, more than a task keeps")
     if task.get("cached"):
         task["cached"] = False  # results are rows, there is no cache
-    call = task["func"] = Call(task["func"])
+    func = task["func"]
+    call = task["func"] = func if isinstance(func, Call) else Call(func)
     if task["name"].count("-") == 3 and task["name"] == humanize(task["id"]):  # nobody's choice
-        values = [shown(arg) for arg in task["args"]]
-        values += [f"{key}={shown(value)}" for key, value in task["kwargs"].items()]
-        task["name"] = f"{call.name}({', '.join(values)})"
+        task["name"] = default_name(call, task["args"], task["kwargs"])
     task["name"] = shorten(task["name"], 100)
     if task.get("sync"):
         queued = {key: value for key, value in task.items() if key != "sync"}
         job_for(task, queue=Conf.CLUSTER_NAME, payload=SignedPackage.dumps(queued)).save()
     else:
         enqueuing.set(task)
+
+
+def default_name(call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    """A task's name if nobody gives it one: its call, as one would write it."""
+    values = [shown(arg) for arg in args]
+    values += [f"{key}={shown(value)}" for key, value in kwargs.items()]
+    return f"{call.name}({', '.join(values)})"
 
 
 def hand_over(sender: Any, func: Any, task: dict[str, Any], **kwargs: Any) -> None:

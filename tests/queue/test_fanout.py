@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from types import SimpleNamespace
 
 import pytest
 from django.db import IntegrityError, connection, transaction
@@ -89,7 +90,7 @@ def test_a_bad_argument_in_the_middle_queues_nothing(db):
 
 def test_nothing_is_queued_when_the_jobs_cannot_be_written(db, monkeypatch):
     taken = recipes.job.make(position=1)
-    monkeypatch.setattr("compute.queue.fanout.uuid", lambda: ("", taken.group))
+    monkeypatch.setattr("compute.queue.fanout.uuid4", lambda: SimpleNamespace(hex=taken.group))
     with pytest.raises(IntegrityError), transaction.atomic():
         async_iter(ADD, [1, 2])
     assert list(Job.objects.all()) == [taken]
