@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
+from datetime import timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
-from django.db.models import F
 from django.db.models.functions import Now
 from django_q.brokers.orm import ORM
 from django_q.conf import Conf
@@ -17,7 +17,8 @@ from django_q.models import OrmQ
 from django_q.signing import BadSignature, SignedPackage
 
 from .call import job_for, one_line, take_enqueuing
-from .models import FREE, Job, JobState, Node, lease
+from .claims import Lease, claim
+from .models import FREE, Job, Node
 from .wakeup import notify
 
 log = logging.getLogger(__name__)
@@ -41,8 +42,7 @@ class DatabaseBroker(ORM):
 
     A claim is a lease of `Q_LEASE` seconds on the database's clock. The node that
     holds it renews it as long as it lives, so a task may run for hours, and a dead
-    node's tasks are soon up for others. What the broker calls an `ack_id` is the pair
-    (queue id, delivery); `delivery` is None for a package that has no Job.
+    node's tasks are soon up for others. What django-q2 calls an `ack_id` is a `Lease`.
     """
 
     #: Id of the node whose processes use this broker; None outside of a queue server.
@@ -66,7 +66,7 @@ class DatabaseBroker(ORM):
             notify()
         return int(row.pk)
 
-    def dequeue(self) -> list[tuple[tuple[int, int | None], str]] | None:
+    def dequeue(self) -> list[tuple[Lease, str]] | None:
         """Claim the oldest task, or wait a moment; a missing database is only waited for."""
         try:
             claimed = self.claim(Conf.BULK)
@@ -76,12 +76,9 @@ class DatabaseBroker(ORM):
             claimed = []
         if not claimed:
             time.sleep(Conf.POLL)
-        readable = [
-            (ack_id, package) for ack_id, package in claimed if self.unpack(ack_id, package)
-        ]
-        return readable or None
+        return [each for each in claimed if self.unpack(*each)] or None
 
-    def unpack(self, ack_id: tuple[int, int | None], package: str) -> dict[str, Any] | None:
+    def unpack(self, lease: Lease, package: str) -> dict[str, Any] | None:
         """The task in a claimed package. One that can't be read is given up, and is None.
 
         (It would come again for ever: django-q2's pusher survives a wrong signature and
@@ -90,47 +87,36 @@ class DatabaseBroker(ORM):
         try:
             task: dict[str, Any] = SignedPackage.loads(package)
         except Exception as error:  # whatever a pickle may raise
-            self.give_up(ack_id, error)
+            self.give_up(lease, error)
             return None
         return task
 
-    def claim(self, limit: int) -> list[tuple[tuple[int, int | None], str]]:
-        """Lease up to `limit` tasks that nobody holds, oldest first; no two claims get the same."""
-        waiting = self.get_connection().filter(key=self.list_key, lock__lte=Now()).order_by("pk")
-        if not waiting.exists():  # so that an idle node takes no write lock
-            return []
-        with transaction.atomic():
-            rows = list(waiting.select_for_update(skip_locked=True)[:limit])
-            ids = [row.pk for row in rows]
-            OrmQ.objects.filter(pk__in=ids).update(lock=lease())
-            jobs = Job.objects.filter(queue_id__in=ids).unsettled()
-            jobs.update(
-                state=JobState.QUEUED,
-                delivery=F("delivery") + 1,
-                node=self.node,
-                worker=os.getpid() if self.node else None,
-            )
-            deliveries = dict(jobs.values_list("queue_id", "delivery"))
-        return [((row.pk, deliveries.get(row.pk)), row.payload) for row in rows]
+    def claim(self, limit: int) -> list[tuple[Lease, str]]:
+        """Lease up to `limit` tasks that nobody holds, oldest first; no two claims get the same.
+
+        Their jobs run from here on: whoever dies now may have died of them.
+        """
+        return claim(self.list_key, limit, self.node)
 
     def renew(self, queue_ids: list[int]) -> None:
         """Renew the leases of what this node's workers run, where it still is theirs."""
         held = Job.objects.filter(node=self.node, queue_id__in=queue_ids).unsettled()
-        OrmQ.objects.filter(pk__in=held.values("queue_id")).update(lock=lease())
+        until = Now() + timedelta(seconds=settings.Q_LEASE)
+        OrmQ.objects.filter(pk__in=held.values("queue_id")).update(lock=until)
 
-    def delete(self, ack_id: tuple[int, int | None] | int) -> None:
-        super().delete(ack_id[0] if isinstance(ack_id, tuple) else ack_id)
+    def delete(self, ack_id: Lease | int) -> None:
+        super().delete(ack_id.queue_id if isinstance(ack_id, Lease) else ack_id)
 
-    def fail(self, ack_id: tuple[int, int | None]) -> None:
+    def fail(self, ack_id: Lease) -> None:
         self.give_up(ack_id, BadSignature("it was signed with another SECRET_KEY"))
 
-    def give_up(self, ack_id: tuple[int, int | None], error: Exception) -> None:
+    def give_up(self, lease: Lease, error: Exception) -> None:
         """Take a package that can't be read out of the queue; its job has failed."""
         with transaction.atomic():
-            job = Job.objects.filter(queue_id=ack_id[0]).unsettled().first()
+            job = Job.objects.filter(queue_id=lease.queue_id).unsettled().first()
             if job is not None:
                 job.fail(f"the queued task can't be read: {one_line(error)}", type(error).__name__)
-            self.delete(ack_id)
+            self.delete(lease)
 
     # --- statistics: rows of Node, where django-q2 wants a cache -----------------------
 

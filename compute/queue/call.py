@@ -34,6 +34,7 @@ from django_q.signing import SignedPackage
 from django_q.tasks import async_chain
 from picklefield.fields import PickledObject, dbsafe_decode, dbsafe_encode
 
+from .claims import Lease
 from .models import Job, JobState
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,9 @@ enqueuing: ContextVar[dict[str, Any] | None] = ContextVar("enqueuing", default=N
 
 #: Seconds between the tries to write to a database that is away: a minute in all.
 PAUSES = (0.1, 0.2, 0.5, 1, 2, 4, 8, 15, 30)
+
+#: What a task run inside the request (`sync=True`) has: no queue, no claim, one attempt.
+IN_REQUEST = Lease(queue_id=0, delivery=1, attempt=1)
 
 
 def take_enqueuing() -> dict[str, Any] | None:
@@ -91,14 +95,14 @@ class Call:
                 signal.alarm(0)  # the time limit is the function's, not the bookkeeping's
             stored = pickled(result)
         except BaseException as error:
-            persistently(partial(delivery.fail, error))
+            self.task["dropped"] = not persistently(partial(delivery.fail, error))
             expected = isinstance(error, Exception | TimeoutException)
             if self.task.get("sync") or (expected and message_of(error) is not None):
                 raise
             # What django-q2's worker can't print, or does not expect, would end it unheard.
             raise RuntimeError(one_line(error)) from error
         try:
-            persistently(partial(delivery.finish, result, stored))
+            self.task["dropped"] = not persistently(partial(delivery.finish, result, stored))
         except (OperationalError, InterfaceError):
             raise  # the next delivery will write its own
         except Exception as error:  # the database takes everything but this outcome
@@ -120,42 +124,30 @@ class Delivery:
 
     def __init__(self, task: dict[str, Any]) -> None:
         self.task = task
-        # Run inside the request (`sync=True`) there is no queue and no lease.
-        ack_id: tuple[int | None, int] = task.get("ack_id") or (None, 0)
-        self.queue_id, self.number = ack_id
-        self.job: Job | None = None
+        self.lease: Lease = task.get("ack_id") or IN_REQUEST
 
     def start(self) -> bool:
-        """Take the job; False when this delivery holds it no longer."""
-        mine = Job.objects.filter(
-            pk=self.task["id"], delivery=self.number, state__in=(JobState.QUEUED, JobState.RUNNING)
-        )
-        self.job = mine.first()
-        if self.job is None:
-            self.clear()
-            return False
+        """Whether there is a job to run; its claim has set it running, for this delivery."""
         self.task["started"] = timezone.now()
-        return bool(
-            mine.update(
+        if self.lease == IN_REQUEST:
+            Job.objects.filter(pk=self.task["id"]).update(
                 state=JobState.RUNNING,
-                attempt=F("attempt") + 1,
+                delivery=1,
+                attempt=1,
                 started_at=Now(),
                 worker=os.getpid(),
             )
-        )
-
-    def clear(self) -> None:
-        """Remove a package that nobody will ever run: its job is gone, or has settled."""
-        if not Job.objects.filter(queue_id=self.queue_id).unsettled().exists():
-            OrmQ.objects.filter(pk=self.queue_id).delete()
+        elif not self.lease.delivery:  # its job is gone, or has settled
+            OrmQ.objects.filter(pk=self.lease.queue_id).delete()
+        return self.lease.delivery > 0
 
     def finish(self, result: Any, stored: PickledObject | None) -> bool:
         return self.settle(JobState.DONE, result, stored, {"result": stored, "payload": ""})
 
     def fail(self, error: BaseException) -> bool:
         report = f"{message_of(error)} : {''.join(traceback.format_exception(error))}"
-        queued = OrmQ.objects.filter(pk=self.queue_id).values_list("payload", flat=True).first()
-        assert self.job  # noqa: S101 - start() has set it
+        package = OrmQ.objects.filter(pk=self.lease.queue_id)
+        queued = package.values_list("payload", flat=True).first()
         return self.settle(
             JobState.FAILED,
             report,
@@ -163,7 +155,7 @@ class Delivery:
             {
                 "error": one_line(error),
                 "error_class": type(error).__name__[:200],
-                "payload": queued or self.job.payload,
+                "payload": queued or F("payload"),
             },
         )
 
@@ -173,12 +165,12 @@ class Delivery:
         """Write the outcome everywhere or nowhere; False when it counts no more."""
         with transaction.atomic():
             counts = Job.objects.filter(
-                pk=self.task["id"], delivery=self.number, state=JobState.RUNNING
+                pk=self.task["id"], delivery=self.lease.delivery, state=JobState.RUNNING
             ).update(state=state, finished_at=Now(), **outcome)
             if not counts:
                 log.warning("%s: its lease was lost, the outcome is dropped", self.task["name"])
                 return False
-            OrmQ.objects.filter(pk=self.queue_id).delete()
+            OrmQ.objects.filter(pk=self.lease.queue_id).delete()
             success = state == JobState.DONE
             if success and self.task.get("chain") and not self.task.get("sync"):
                 # A failed step holds its chain; django-q2 itself would go on.
@@ -192,7 +184,6 @@ class Delivery:
 
         One statement and no model signal inside the transaction: hooks run after it.
         """
-        assert self.job  # noqa: S101 - start() has set it
         record = Task(
             id=self.task["id"],
             name=self.task["name"],
@@ -206,7 +197,7 @@ class Delivery:
             stopped=timezone.now(),
             result=stored,
             success=success,
-            attempt_count=self.job.attempt + 1,
+            attempt_count=self.lease.attempt,
         )
         fields = [field.name for field in Task._meta.fields if not field.primary_key]
         Task.objects.bulk_create(

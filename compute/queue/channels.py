@@ -110,11 +110,11 @@ class Inbox:
 
     def claim(self) -> dict[str, Any] | None:
         try:
-            for ack_id, package in self.broker.claim(1):
-                task = self.broker.unpack(ack_id, package)
+            for lease, package in self.broker.claim(1):
+                task = self.broker.unpack(lease, package)
                 if task is not None:
-                    self.held.value = ack_id[0]
-                    task["cluster"], task["ack_id"] = Conf.CLUSTER_NAME, ack_id
+                    self.held.value = lease.queue_id
+                    task["cluster"], task["ack_id"] = Conf.CLUSTER_NAME, lease
                     return task
         except (OperationalError, InterfaceError) as error:
             log.warning("the database is away: %s", error)

@@ -9,9 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
-from django.conf import settings
 from django.db import models, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -106,10 +104,9 @@ class JobQuerySet(models.QuerySet["Job"]):
         return len(jobs)
 
     def bury(self, how: str) -> None:
-        """Deal with what a dead worker held: what it ran may be what killed it.
+        """Deal with what a dead worker ran, which may be what killed it.
 
-        Such a job is tried MAX_DEATHS times and then fails; what had been claimed and
-        not started is innocent.
+        Such a job is tried MAX_DEATHS times and then fails.
         """
         for job in self.filter(state=JobState.RUNNING):
             if job.deaths + 1 >= MAX_DEATHS:
@@ -264,8 +261,3 @@ class Job(models.Model):
             Task.objects.filter(pk=job.pk, success=False).delete()
             group_changed.send(sender=Job, group=job.group)
         return True
-
-
-def lease() -> Any:
-    """When a lease taken now ends, by the database's clock."""
-    return Now() + timedelta(seconds=settings.Q_LEASE)

@@ -12,6 +12,7 @@ from django_q.tasks import async_task
 
 from compute.queue import channels
 from compute.queue.channels import STOP, Bell, Inbox, Mailbox, Outbox, Timer
+from compute.queue.claims import Lease
 from compute.queue.models import Job, JobState
 from tests.queue.conftest import failing, the_job
 
@@ -89,7 +90,7 @@ def test_a_worker_gets_the_oldest_task_as_django_q_would_give_it(inbox):
     async_task(ADD, 2)
     task = inbox.get()
     assert (task["id"], task["args"], task["cluster"]) == (first, (1,), "sumsite")
-    assert task["ack_id"] == (Job.objects.get(pk=first).queue_id, 1)
+    assert task["ack_id"] == Lease(Job.objects.get(pk=first).queue_id, delivery=1, attempt=1)
 
 
 def test_what_a_worker_runs_is_held_until_it_asks_for_more(inbox):

@@ -89,7 +89,7 @@ def test_the_log_tells_what_became_of_a_task(node, caplog):
     assert ("ERROR", "failed: fail(): no luck") in lines
 
 
-def test_a_delivery_that_ran_nothing_is_not_told_of_as_done(node, other_node, caplog):
+def test_a_delivery_whose_outcome_is_dropped_is_not_told_of(node, other_node, caplog):
     caplog.set_level("INFO")
     async_task(ADD, 1)
     late = node.claim_one()
