@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds after which an idle worker looks for a task although no bell has rung.
 SLOW_POLL = 1.0
+#: How many messages are taken at once: enough to spare work, few enough to tell of them soon.
+BATCH = 50
 #: What ends a django-q2 worker or monitor that gets it.
 STOP = "STOP"
 
@@ -127,17 +129,25 @@ class Outbox(Mailbox, NoQueue):
     """What a worker tells the monitor: stands where django-q2's result queue stands."""
 
     def put(self, task: dict[str, Any] | str) -> None:
-        """Send a task that has run; its outcome is written already. A large one goes slim."""
+        """Send a task that has run; its outcome is written already. A large one goes slim.
+
+        While the monitor has as much to read as the socket holds, the worker waits.
+        """
+        select.select([], [self.inlet], [], SLOW_POLL)
         if self.send(pickle.dumps(task)) or not isinstance(task, dict):
             return
         slim = {**task, "args": (), "kwargs": {}, "result": None}
         if not self.send(pickle.dumps(slim)):
             log.warning("the monitor does not listen; nobody is told of %s", task["name"])
 
-    def get(self) -> Any:
+    def get_all(self) -> list[Any]:
+        """Wait for a message; it, and others that are there already."""
         while (message := self.receive(SLOW_POLL)) is None:
             pass
-        return pickle.loads(message)
+        messages = [pickle.loads(message)]
+        while len(messages) < BATCH and (message := self.receive(0)) is not None:
+            messages.append(pickle.loads(message))
+        return messages
 
 
 class Timer:

@@ -70,6 +70,7 @@ class NodeSentinel(Sentinel):  # pragma: no cover - runs in forked processes (te
         self.stopping = RawValue("b", 0)
         self.bell = Bell()
         self.dead: list[Any] = []  # workers whose end is not yet written down
+        self.stopped: set[int] = set()  # processes found stopped in the last round
         self.renewed = self.scheduled = time.monotonic()
         broker = get_broker()
         broker.node = cluster_id.hex
@@ -106,7 +107,7 @@ class NodeSentinel(Sentinel):  # pragma: no cover - runs in forked processes (te
     def check(self) -> None:
         """One round: replace what has died or is frozen, renew leases, give a sign of life."""
         for process in [*self.pool, self.monitor, self.pusher]:
-            frozen = is_frozen(process.pid)
+            frozen = self.is_frozen(process.pid)
             if frozen or (process in self.pool and process.timer.value == 0):
                 process.join(0 if frozen else MARGIN)  # after a timeout it ends by itself
                 process.kill()
@@ -120,6 +121,15 @@ class NodeSentinel(Sentinel):  # pragma: no cover - runs in forked processes (te
         if Conf.SCHEDULER and time.monotonic() - self.scheduled > SCHEDULE:
             self.scheduled = time.monotonic()
             scheduler(broker=self.broker)
+
+    def is_frozen(self, pid: int) -> bool:
+        """Whether it was stopped in the last round too: a tracer stops it for moments."""
+        before = pid in self.stopped
+        if not is_frozen(pid):
+            self.stopped.discard(pid)
+            return False
+        self.stopped.add(pid)
+        return before
 
     def replace(self, process: Any) -> None:
         role = "worker" if process in self.pool else "monitor"

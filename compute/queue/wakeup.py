@@ -32,6 +32,8 @@ CHANNEL = "compute_queue"
 PATIENCE = 1.0
 #: Seconds between two looks where nothing tells of a commit.
 FAST_POLL = 0.1
+#: Seconds after a commit in which more of them need no wake-up of their own.
+COALESCE = 0.002
 
 
 def notify() -> None:
@@ -104,6 +106,7 @@ def sqlite_commits() -> Iterator[None]:
         if now != version:
             version = now
             yield
+            time.sleep(COALESCE)
 
 
 def data_version() -> int:

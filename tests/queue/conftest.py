@@ -61,7 +61,7 @@ class LocalNode:
         ended = []
         while tasks := self.claim():
             ended += [self.work(task) for task in tasks]
-            report(ended[-1], self.broker)
+            report(ended[-1:], self.broker)
         return ended
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import threading
 import time
 from multiprocessing.sharedctypes import RawValue
@@ -155,25 +156,42 @@ def test_the_monitor_gets_what_a_worker_put(outbox):
     task = {"name": "a", "args": (1,), "kwargs": {}, "result": 2}
     outbox.put(task)
     outbox.put(STOP)
-    assert [outbox.get(), outbox.get()] == [task, STOP]
+    assert outbox.get_all() == [task, STOP]
+
+
+def test_the_monitor_gets_so_many_messages_at_once(outbox, monkeypatch):
+    monkeypatch.setattr(channels, "BATCH", 2)
+    for message in "abc":
+        outbox.put(message)
+    assert [outbox.get_all(), outbox.get_all()] == [["a", "b"], ["c"]]
 
 
 def test_a_task_too_large_to_send_goes_without_its_values(outbox):
     outbox.put({"name": "a", "args": ("x" * 10_000_000,), "kwargs": {}, "result": "y"})
-    assert outbox.get() == {"name": "a", "args": (), "kwargs": {}, "result": None}
+    assert outbox.get_all() == [{"name": "a", "args": (), "kwargs": {}, "result": None}]
 
 
-def test_a_monitor_that_does_not_listen_holds_up_nobody(outbox, caplog):
+def test_a_monitor_that_does_not_listen_holds_up_nobody_for_long(outbox, caplog, monkeypatch):
+    monkeypatch.setattr(channels, "SLOW_POLL", 0.01)
     while outbox.send(b"x"):
         pass
     outbox.put({"name": "a", "args": (), "kwargs": {}, "result": 1})
     assert "nobody is told of a" in caplog.text
 
 
+def test_a_worker_waits_until_there_is_room_for_what_it_tells(outbox):
+    while outbox.send(pickle.dumps("x")):
+        pass
+    threading.Timer(0.05, outbox.receive, [0]).start()
+    outbox.put("late")
+    messages = list(iter(lambda: outbox.receive(0), None))
+    assert pickle.loads(messages[-1]) == "late"
+
+
 def test_the_monitor_waits_for_the_next_message(outbox, monkeypatch):
     monkeypatch.setattr(channels, "SLOW_POLL", 0.01)
     threading.Timer(0.05, outbox.put, ["late"]).start()
-    assert outbox.get() == "late"
+    assert outbox.get_all() == ["late"]
 
 
 def test_nothing_waits_in_a_node(outbox):

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import queue
-
 import pytest
 from django.db import InterfaceError, OperationalError, connection
 from django.utils import timezone
@@ -12,6 +10,7 @@ from django_q.signing import SignedPackage
 from django_q.tasks import async_task
 
 from compute.queue import monitor as monitor_module
+from compute.queue.channels import STOP
 from compute.queue.fanout import async_iter
 from compute.queue.models import Job, JobState
 from compute.queue.monitor import monitor, report
@@ -43,8 +42,7 @@ def test_a_group_is_told_of_after_its_last_task_alone(node):
     group = async_iter(ADD, [1, 2, 3])
     ended = [node.work(task) for task in node.claim(2)]
     with received(group_changed) as sent:
-        for task in ended:
-            report(task, node.broker)
+        report(ended, node.broker)
         assert sent == []
         node.run()
     assert [one["group"] for one in sent] == [group]
@@ -97,7 +95,7 @@ def test_a_delivery_whose_outcome_is_dropped_is_not_told_of(node, other_node, ca
     other_node.run()
     caplog.clear()
     with received(post_execute) as sent:
-        report(node.work(late), node.broker)
+        report([node.work(late)], node.broker)
     assert "done" not in caplog.text
     assert sent == []
 
@@ -134,30 +132,32 @@ def test_a_foreign_task_without_a_place_in_the_queue_is_saved(node):
     pass_async_task_by(ADD, 1)
     ended = node.work(node.claim_one())
     del ended["ack_id"]
-    report(ended, node.broker)
+    report([ended], node.broker)
     assert Success.objects.get().result == 1
 
 
 # --- the loop ----------------------------------------------------------------------
 
 
-def result_queue(*tasks):
-    results = queue.Queue()
-    for task in (*tasks, "STOP"):
-        results.put(task)
-    return results
+class Messages:
+    """Stands where the monitor has its Outbox."""
+
+    def __init__(self, *batches):
+        self.batches = list(batches)
+
+    def get_all(self):
+        return self.batches.pop(0)
 
 
 def test_the_monitor_reports_until_it_is_told_to_stop(node):
     group = async_iter(ADD, [1, 2])
     ended = [node.work(task) for task in node.claim(2)]
-    results = result_queue(*ended)
-    results.put("after the end")
+    results = Messages(ended[:1], [ended[1], STOP], ["after the end"])
     with received(post_execute) as sent, received(group_changed) as changes:
         monitor(results, node.broker)
     assert len(sent) == 2
     assert {change["group"] for change in changes} == {group}
-    assert list(results.queue) == ["after the end"]
+    assert results.batches == [["after the end"]]
 
 
 @pytest.mark.parametrize("error", [OperationalError("gone"), InterfaceError("gone")])
@@ -170,7 +170,7 @@ def test_the_monitor_outlives_a_database_that_is_away(
     broken = connection.connection
     monkeypatch.setattr(monitor_module, "report", failing(1, report, error))
     with received(post_execute) as sent:
-        monitor(result_queue(*ended), node.broker)
+        monitor(Messages(ended[:1], ended[1:], [STOP]), node.broker)
     assert [one["task"]["id"] for one in sent] == [ended[1]["id"]]
     assert connection.connection is not broken
     assert "the database is away" in caplog.text
