@@ -35,7 +35,7 @@ from django_q.conf import Conf
 
 from .call import one_line
 from .models import Job, Node
-from .sentinel import MARGIN, ended, guard, is_frozen
+from .sentinel import MARGIN, Frozen, ended, guard, is_stopped
 
 log = logging.getLogger(__name__)
 
@@ -90,11 +90,12 @@ class Supervisor:  # pragma: no cover - runs in a process of its own (tests/work
     def watch(self, sentinel: BaseProcess) -> str:
         """Wait for a signal, or a reason to replace the sentinel, which is told."""
         beat, beaten = self.heartbeat.value, time.monotonic()
+        frozen = Frozen()
         while not self.signals:
             sentinel.join(0.2)
             if not sentinel.is_alive():
                 return ended(sentinel.exitcode)
-            if is_frozen(sentinel.pid):
+            if frozen.sees(sentinel.pid):
                 return "was frozen"
             if self.heartbeat.value != beat:
                 beat, beaten = self.heartbeat.value, time.monotonic()
@@ -110,7 +111,7 @@ class Supervisor:  # pragma: no cover - runs in a process of its own (tests/work
             os.kill(sentinel.pid, signal.SIGTERM)
         while sentinel.is_alive() and time.monotonic() < deadline and not self.hurry:
             sentinel.join(0.1)
-            if is_frozen(sentinel.pid):
+            if is_stopped(sentinel.pid):
                 return
 
 

@@ -70,7 +70,7 @@ class NodeSentinel(Sentinel):  # pragma: no cover - runs in forked processes (te
         self.stopping = RawValue("b", 0)
         self.bell = Bell()
         self.dead: list[Any] = []  # workers whose end is not yet written down
-        self.stopped: set[int] = set()  # processes found stopped in the last round
+        self.frozen = Frozen()
         self.renewed = self.scheduled = time.monotonic()
         broker = get_broker()
         broker.node = cluster_id.hex
@@ -100,14 +100,13 @@ class NodeSentinel(Sentinel):  # pragma: no cover - runs in forked processes (te
         log.info("Q Cluster %s running", self.cluster_id.hex)
         while not self.stop_event.is_set():
             self.check()
-            self.heartbeat.value += 1
             self.stop_event.wait(Conf.GUARD_CYCLE)
         self.stop()
 
     def check(self) -> None:
         """One round: replace what has died or is frozen, renew leases, give a sign of life."""
         for process in [*self.pool, self.monitor, self.pusher]:
-            frozen = self.is_frozen(process.pid)
+            frozen = self.frozen.sees(process.pid)
             if frozen or (process in self.pool and process.timer.value == 0):
                 process.join(0 if frozen else MARGIN)  # after a timeout it ends by itself
                 process.kill()
@@ -115,21 +114,13 @@ class NodeSentinel(Sentinel):  # pragma: no cover - runs in forked processes (te
             if not process.is_alive():
                 process.frozen = frozen
                 self.replace(process)
-        self.bury()
-        self.renew()
-        Stat(self).save()
+        # A beat after each: a database that is locked makes it wait, but is no reason to die.
+        for step in (self.bury, self.renew, Stat(self).save):
+            step()
+            self.heartbeat.value += 1
         if Conf.SCHEDULER and time.monotonic() - self.scheduled > SCHEDULE:
             self.scheduled = time.monotonic()
             scheduler(broker=self.broker)
-
-    def is_frozen(self, pid: int) -> bool:
-        """Whether it was stopped in the last round too: a tracer stops it for moments."""
-        before = pid in self.stopped
-        if not is_frozen(pid):
-            self.stopped.discard(pid)
-            return False
-        self.stopped.add(pid)
-        return before
 
     def replace(self, process: Any) -> None:
         role = "worker" if process in self.pool else "monitor"
@@ -227,8 +218,21 @@ def ended(exitcode: int | None) -> str:
     return f"ended with exit code {exitcode}"
 
 
-def is_frozen(pid: int | None) -> bool:
-    """Whether a process is stopped (SIGSTOP, a debugger); known on Linux only."""
+class Frozen:
+    """Tells which processes stay stopped (SIGSTOP); a tracer stops one for moments only."""
+
+    def __init__(self) -> None:
+        self.stopped: set[int | None] = set()
+
+    def sees(self, pid: int | None) -> bool:
+        """Whether the process is stopped now, and was when asked before."""
+        before = pid in self.stopped
+        (self.stopped.add if is_stopped(pid) else self.stopped.discard)(pid)
+        return before and pid in self.stopped
+
+
+def is_stopped(pid: int | None) -> bool:
+    """Whether a process is stopped at this moment; known on Linux only."""
     try:
         with open(f"/proc/{pid}/stat") as stat:
             return stat.read().rpartition(")")[2].split()[0] in ("T", "t")

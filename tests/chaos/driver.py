@@ -47,7 +47,7 @@ class Victim:
 
     task_id: str
     attempt: int
-    since: float
+    since: float  # on the clock of those who could take it over
 
 
 @dataclass
@@ -87,6 +87,8 @@ class Chaos:
         self.figures = Figures()
         self.nodes: list[Process] = []
         self.frozen: list[tuple[float, list[psutil.Process]]] = []
+        self.able = 0.0  # seconds in which a node could work
+        self.looked = time.monotonic()
         self.victims: list[Victim] = []
         self.deaths: Counter[str] = Counter()  # of a job's worker, by task id
         self.acknowledged: dict[str, tuple[str, int]] = {}
@@ -188,7 +190,7 @@ class Chaos:
             lambda: list(Job.objects.filter(state=JobState.RUNNING, worker__in=pids))
         )
         for job in running:
-            self.victims.append(Victim(job.pk, job.attempt, time.monotonic()))
+            self.victims.append(Victim(job.pk, job.attempt, self.able))
             if role == "worker" and how == signal.SIGKILL:
                 self.deaths[job.pk] += 1
 
@@ -206,6 +208,12 @@ class Chaos:
                 for process in group:
                     with contextlib.suppress(psutil.NoSuchProcess):
                         process.send_signal(signal.SIGCONT)
+        # While every supervisor is frozen there is nobody to wait for.
+        frozen = {process.pid for _, group in self.frozen for process in group}
+        now = time.monotonic()
+        if any(node.pid not in frozen for node in self.nodes):
+            self.able += now - self.looked
+        self.looked = now
         if self.victims:
             ids = [victim.task_id for victim in self.victims]
             jobs = self.asked(lambda: Job.objects.defer("result", "payload").in_bulk(ids))
@@ -213,7 +221,7 @@ class Chaos:
                 job = jobs.get(victim.task_id)
                 if job is None or job.attempt > victim.attempt or job.state not in UNSETTLED:
                     self.victims.remove(victim)
-                    self.figures.recoveries.append(time.monotonic() - victim.since)
+                    self.figures.recoveries.append(self.able - victim.since)
 
     # --- the reckoning ------------------------------------------------------------------
 
@@ -245,7 +253,7 @@ class Chaos:
         if queued := OrmQ.objects.count():
             found.append(f"{queued} packages left in the queue")
         late = [wait for wait in self.figures.recoveries if wait > LIMIT]
-        if late and self.options.nodes > 1:
+        if late:
             found.append(f"waited too long: {[round(wait, 1) for wait in late]} s")
 
     def check_run(self, task_id: str, buggy: bool, n: int) -> None:

@@ -14,12 +14,12 @@ from tests.processes import ROOT
 
 @pytest.mark.parametrize("nodes", [1 if database.ENGINE == "sqlite" else 3])
 def test_whatever_is_killed_every_run_ends_and_every_total_is_exact(nodes: int) -> None:
-    command = [sys.executable, "-m", "tests.chaos.driver", "--seconds", "45", "--every", "1.5"]
+    command = [sys.executable, "-m", "tests.chaos.driver", "--seconds", "60", "--every", "1.5"]
     command += ["--seed", "20", "--nodes", str(nodes), "--database", database.ENGINE]
     done = subprocess.run(
         command,
         cwd=ROOT,
-        env={**os.environ, "Q_LEASE": "5"},
+        env={**os.environ, "Q_LEASE": "2"},
         capture_output=True,
         text=True,
         timeout=300,

@@ -9,9 +9,10 @@ import time
 import pytest
 from django.core.management import get_commands, load_command_class
 
+from compute.queue import sentinel as sentinel_module
 from compute.queue.cluster import Supervisor, is_alive
 from compute.queue.management.commands.qcluster import Command
-from compute.queue.sentinel import Flag, ended, is_frozen
+from compute.queue.sentinel import Flag, Frozen, ended, is_stopped
 from tests.processes import wait_until
 
 
@@ -110,15 +111,22 @@ def test_how_a_process_ended_is_said_in_words():
     assert ended(1) == "ended with exit code 1"
 
 
-def test_a_stopped_process_is_frozen_and_no_other():
+def test_a_process_is_frozen_if_it_stays_stopped(monkeypatch):
+    stopped = iter([True, False, True, True, True, False])
+    monkeypatch.setattr(sentinel_module, "is_stopped", lambda pid: next(stopped))
+    frozen = Frozen()
+    assert [frozen.sees(1) for _ in range(6)] == [False, False, False, True, True, False]
+
+
+def test_a_stopped_process_is_known_from_others():
     sleeper = subprocess.Popen(["sleep", "60"])
     try:
-        assert not is_frozen(sleeper.pid)
+        assert not is_stopped(sleeper.pid)
         sleeper.send_signal(signal.SIGSTOP)
-        wait_until(lambda: is_frozen(sleeper.pid), 5)
+        wait_until(lambda: is_stopped(sleeper.pid), 5)
         sleeper.send_signal(signal.SIGCONT)
-        wait_until(lambda: not is_frozen(sleeper.pid), 5)
+        wait_until(lambda: not is_stopped(sleeper.pid), 5)
     finally:
         sleeper.kill()
         sleeper.wait()
-    assert not is_frozen(sleeper.pid)
+    assert not is_stopped(sleeper.pid)
