@@ -128,10 +128,11 @@ class Code:  # pragma: no cover - used by Supervisor
         if time.monotonic() - self.looked < LOOK:
             return False
         self.looked = time.monotonic()
-        now = dict(self.reloader.snapshot_files())
-        if now == self.seen:
-            return False
+        now, before = dict(self.reloader.snapshot_files()), self.seen
         self.seen = now
+        # A file that is new here has just been imported, as it is.
+        if all(now.get(path) == changed for path, changed in before.items()):
+            return False
         check = [sys.executable, "manage.py", "check"]
         tried = subprocess.run(check, cwd=settings.BASE_DIR, capture_output=True, text=True)  # noqa: S603
         if tried.returncode:

@@ -5,10 +5,13 @@ import signal
 import subprocess
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 from django.core.management import get_commands, load_command_class
+from django.utils.autoreload import StatReloader
 
+from compute.queue import cluster
 from compute.queue import sentinel as sentinel_module
 from compute.queue.cluster import Supervisor, is_alive
 from compute.queue.management.commands.qcluster import Command
@@ -130,3 +133,20 @@ def test_a_stopped_process_is_known_from_others():
         sleeper.kill()
         sleeper.wait()
     assert not is_stopped(sleeper.pid)
+
+
+def test_code_that_is_imported_later_has_not_changed(monkeypatch):
+    monkeypatch.setattr(cluster, "LOOK", 0)
+    snapshots = iter([{"a": 1}, {"a": 1, "b": 1}, {"a": 1, "b": 2}, {"a": 1}, {"a": 1}])
+    monkeypatch.setattr(StatReloader, "snapshot_files", lambda self: next(snapshots).items())
+    checks = iter([0, 1])
+    monkeypatch.setattr(
+        cluster.subprocess,
+        "run",
+        lambda *args, **kwargs: SimpleNamespace(returncode=next(checks), stderr=""),
+    )
+    code = cluster.Code()
+    assert not code.has_changed(), "b is new"
+    assert code.has_changed(), "b has changed, and can be loaded"
+    assert not code.has_changed(), "b is gone, and the rest can't be loaded"
+    assert not code.has_changed(), "nothing has changed"

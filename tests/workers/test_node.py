@@ -281,4 +281,5 @@ def test_a_node_reloads_when_the_code_changes(processes: Processes, tmp_path: Pa
     tasks.write_text("this is no Python\n")
     node.wait_for_output("can't be loaded, the old one goes on")
     assert wait_for_state(async_task("math.factorial", 5), Job.State.DONE).result == 120
+    assert node.text().count("the code has changed") == 1
     assert node.stop() == 0
