@@ -12,8 +12,8 @@ from .queue.admin import ReadOnlyAdmin, say_retried
 
 @admin.register(Run)
 class RunAdmin(ReadOnlyAdmin):
-    list_display = ("__str__", "kind", "chunks", "state", "created_at", "finished_at")
-    list_filter = ("state", "kind")
+    list_display = ("__str__", "computation", "chunks", "state", "created_at", "finished_at")
+    list_filter = ("state", "computation")
     search_fields = ("task_id",)
     actions = ["retry"]
 

@@ -19,10 +19,11 @@ def smallest_chunk_size(n: int) -> int:
     return max(1, -(-n // MAX_CHUNKS))
 
 
-def default_chunk_size(n: int) -> int:
+def default_chunk_size(n: int, smallest: int = 1_000_000, largest: int = 100_000_000) -> int:
     """About twenty chunks, so that every worker has some and none waits long for the last.
 
-    But none under a million numbers, where queueing would cost more than adding, and
-    none over 100 million, which takes some seconds: the tutorial advises 5 to 30.
+    But none under `smallest`, where queueing would cost more than the work (for sums: a
+    million numbers), and none over `largest`, which takes some seconds (100 million
+    numbers; the tutorial advises 5 to 30 s), unless there would be over MAX_CHUNKS.
     """
-    return max(1_000_000, min(100_000_000, -(-n // 20)), smallest_chunk_size(n))
+    return max(smallest, min(largest, -(-n // 20)), smallest_chunk_size(n))

@@ -1,74 +1,60 @@
-"""What a client may send, and the sentence it gets back where it may not."""
+"""What starts a run: a computation's own form, and the size of the chunks."""
 
 from __future__ import annotations
 
-import re
+from typing import Any
 
 from django import forms
-from django.conf import settings
 
 from .chunking import MAX_CHUNKS, smallest_chunk_size
-
-#: More digits than any number that is allowed has; cut there, a number is still too large.
-MAX_DIGITS = 30
-DIGITS = re.compile(r"[0-9]+", re.ASCII)
+from .computation import Computation
+from .fields import WholeNumberField
 
 
-class WholeNumberField(forms.CharField):
-    """Plain ASCII digits, of which int() would read far more: "١٢", " 7 ", "1_000"."""
+class ChunkSizeForm(forms.Form):
+    """Stands before a computation's form, which has been cleaned when `clean` is called."""
 
-    def __init__(self, message: str, **kwargs: object) -> None:
-        super().__init__(
-            strip=False,
-            error_messages={"required": message, "invalid": message},
-            widget=forms.TextInput(attrs={"inputmode": "numeric", "autocomplete": "off"}),
-            **kwargs,  # type: ignore[arg-type]
-        )
-        self.validators = []
+    computation: Computation
 
-    def to_python(self, value: object) -> int | None:  # type: ignore[override]
-        if value in self.empty_values:
-            return None
-        digits = str(value)
-        if not DIGITS.fullmatch(digits):
-            raise forms.ValidationError(self.error_messages["invalid"], code="invalid")
-        # Python refuses to read more than 4,300 digits, and nothing here needs as many.
-        return int(digits.lstrip("0")[:MAX_DIGITS] or 0)
-
-
-class SumForm(forms.Form):
-    n = WholeNumberField(
-        "Give n as a whole number in plain digits, for example n=1000.",
-        label="n",
-        help_text="Add up all integers from 1 to n.",
-    )
-
-    def clean_n(self) -> int:
-        n: int = self.cleaned_data["n"]
-        if n > settings.SUM_MAX_N:
-            raise forms.ValidationError(f"Give an n of at most {settings.SUM_MAX_N:,}.")
-        return n
-
-
-class SplitSumForm(SumForm):
     chunk_size = WholeNumberField(
         "Give chunk_size as a whole number of 1 or more, or leave it out.",
         label="Chunk size",
-        help_text="Numbers in a chunk of a split sum; chosen by the site if left empty.",
+        help_text="How much goes into a chunk; chosen by the site if left empty.",
         required=False,
     )
 
     def clean_chunk_size(self) -> int | None:
         chunk_size: int | None = self.cleaned_data["chunk_size"]
-        n = self.cleaned_data.get("n")
-        if chunk_size is None or n is None:
-            return chunk_size
-        smallest = smallest_chunk_size(n)
-        if chunk_size < 1:
+        if chunk_size is not None and chunk_size < 1:
             raise forms.ValidationError(self.fields["chunk_size"].error_messages["invalid"])
+        return chunk_size
+
+    def clean(self) -> dict[str, Any] | None:
+        cleaned = super().clean()
+        chunk_size = self.cleaned_data.get("chunk_size")
+        if chunk_size is None or self.errors or self.computation.length is None:
+            return cleaned
+        length = self.computation.length(**self.parameters)
+        smallest = smallest_chunk_size(length)
         if chunk_size < smallest:
-            raise forms.ValidationError(
+            self.add_error(
+                "chunk_size",
                 f"Give a chunk_size of at least {smallest:,}: a smaller one would cut this "
-                f"sum into more than {MAX_CHUNKS:,} chunks."
+                f"into more than {MAX_CHUNKS:,} chunks.",
             )
-        return min(chunk_size, max(int(n), 1))  # a chunk has no more numbers than the sum
+        # A chunk is no larger than the whole.
+        self.cleaned_data["chunk_size"] = min(chunk_size, max(length, 1))
+        return cleaned
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What the computation's own form has cleaned."""
+        return {key: value for key, value in self.cleaned_data.items() if key != "chunk_size"}
+
+
+def form_for(computation: Computation, chunked: bool = True) -> type[ChunkSizeForm]:
+    """The computation's form, and a field for the chunk size if it can be cut, and shall be."""
+    fields = {"computation": computation}
+    if computation.cut is None or not chunked:
+        fields["chunk_size"] = None  # type: ignore[assignment]
+    return type("StartForm", (ChunkSizeForm, computation.form), fields)

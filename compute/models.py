@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models, transaction
 from django.db.models.functions import Now
 from django.urls import reverse
+from django_q.tasks import async_task
 
+from .computation import Computation
+from .computations import all_computations
+from .queue.call import one_line, shorten
+from .queue.fanout import async_iter
 from .queue.models import Job, JobQuerySet, JobState
+
+log = logging.getLogger(__name__)
 
 
 class Progress(NamedTuple):
@@ -17,10 +27,17 @@ class Progress(NamedTuple):
     done: int
     failed: int  # cancelled ones too: they will not become done by themselves
     total: int
+    #: What the chunks at work say of themselves, each from 0 to 1, added up.
+    under_way: float = 0.0
 
     @property
     def settled(self) -> bool:
         return self.done + self.failed == self.total
+
+    @property
+    def fraction(self) -> float:
+        """How much of it all is done, from 0 to 1."""
+        return (self.done + self.under_way) / self.total if self.total else 1.0
 
 
 class RunState(models.TextChoices):
@@ -42,6 +59,43 @@ class RunQuerySet(models.QuerySet["Run"]):
             run.refresh()
         return marked.count()
 
+    def start(
+        self, computation: Computation, parameters: dict[str, Any], chunk_size: int | None = None
+    ) -> Run:
+        """Queue a computation, cut into chunks if it can be; run and tasks, or nothing."""
+        if computation.cut is None:
+            return self.start_one(computation, computation.function, parameters)
+        chunk_size = chunk_size or computation.default_chunk_size(parameters)
+        chunks = computation.cut(chunk_size, **parameters)
+        title = computation.title(**parameters)
+        with transaction.atomic():
+            task_id = async_iter(computation.function, chunks, task_name=title)
+            return self.note(
+                task_id, computation, parameters, chunk_size=chunk_size, chunks=len(chunks)
+            )
+
+    def start_one(
+        self, computation: Computation, function: Callable[..., Any], parameters: dict[str, Any]
+    ) -> Run:
+        """Queue one task that does it all, called with the parameters."""
+        title = computation.title(**parameters)
+        with transaction.atomic():
+            task_id = async_task(function, *parameters.values(), task_name=title)
+            return self.note(task_id, computation, parameters)
+
+    def note(
+        self, task_id: str, computation: Computation, parameters: dict[str, Any], **fields: Any
+    ) -> Run:
+        """The run of a task, or of a group of them, that has been queued."""
+        title = shorten(computation.title(**parameters), 200)
+        return self.create(
+            task_id=task_id,
+            computation=computation.name,
+            parameters=parameters,
+            title=title,
+            **fields,
+        )
+
 
 class Run(models.Model):
     """One computation: a task, or a group of them, by the id that the queue gave.
@@ -53,18 +107,17 @@ class Run(models.Model):
 
     State = RunState
 
-    class Kind(models.TextChoices):
-        SUM = "sum", "one task"
-        BUGGY = "buggy-sum", "one task with a bug"
-        SPLIT = "split-sum", "split into chunks"
-
     task_id = models.CharField(max_length=32, unique=True)
-    kind = models.CharField(max_length=20, choices=Kind)
-    n = models.BigIntegerField()
-    chunk_size = models.BigIntegerField(null=True)
+    computation = models.CharField(max_length=100, help_text="Its name.")
+    parameters = models.JSONField(encoder=DjangoJSONEncoder)
+    title = models.CharField(max_length=200)
+    chunk_size = models.BigIntegerField(null=True, help_text="Empty for a run of one task.")
     chunks = models.PositiveIntegerField(default=1)
     state = models.CharField(max_length=11, choices=RunState, default=RunState.IN_PROGRESS)
-    result = models.JSONField(null=True, help_text="Exact, of any size.")
+    result = models.JSONField(encoder=DjangoJSONEncoder, null=True, help_text="Exact, of any size.")
+    trouble = models.CharField(
+        max_length=500, blank=True, help_text="Why the chunks' results did not make one."
+    )
     created_at = models.DateTimeField(db_default=Now())
     finished_at = models.DateTimeField(null=True)
 
@@ -75,11 +128,10 @@ class Run(models.Model):
         indexes = [models.Index(fields=["state", "-id"], name="run_state")]
 
     def __str__(self) -> str:
-        return title(self.n)
+        return self.title
 
     def get_absolute_url(self) -> str:
-        name = "split-sum-async-progress" if self.kind == self.Kind.SPLIT else "sum-async-progress"
-        return f"{reverse(name)}?task_id={self.task_id}"
+        return f"{reverse('check', args=[self.computation])}?task_id={self.task_id}"
 
     @property
     def jobs(self) -> JobQuerySet:
@@ -90,10 +142,10 @@ class Run(models.Model):
             return Progress(self.chunks, 0, self.chunks)
         counts = self.jobs.counts()
         open_ = counts[JobState.QUEUED] + counts[JobState.RUNNING]
+        done = counts[JobState.DONE]
         # What is gone counts as failed: nobody will finish it.
-        return Progress(
-            counts[JobState.DONE], self.chunks - counts[JobState.DONE] - open_, self.chunks
-        )
+        under_way = self.jobs.under_way() if counts[JobState.RUNNING] else 0.0
+        return Progress(done, self.chunks - done - open_, self.chunks, under_way)
 
     def results(self) -> list[Any]:
         """One result a chunk, in the order of the ranges; only of a run that is done."""
@@ -101,8 +153,8 @@ class Run(models.Model):
 
     def error(self) -> str | None:
         """Why the run is not done, in one line."""
-        if self.state != RunState.ERROR:
-            return None
+        if self.state != RunState.ERROR or self.trouble:
+            return self.trouble or None
         bad = self.failures()
         cancelled = bad.filter(state=JobState.CANCELLED).first()
         first = cancelled or bad.first()
@@ -124,12 +176,11 @@ class Run(models.Model):
             run = Run.objects.select_for_update().get(pk=self.pk)
             progress = run.progress()
             if not progress.settled:
-                run.state, run.finished_at = RunState.IN_PROGRESS, None
+                run.state, run.finished_at, run.trouble = RunState.IN_PROGRESS, None, ""
             elif progress.failed:
                 run.state = RunState.ERROR
-            else:
-                run.state = RunState.DONE
-                run.result = sum(run.jobs.values_list("result", flat=True).iterator())
+            elif run.state != RunState.DONE:
+                run.combine()
             if progress.settled and run.finished_at is None:
                 last = run.jobs.aggregate(models.Max("finished_at"))["finished_at__max"]
                 run.finished_at = last or run.created_at
@@ -137,11 +188,25 @@ class Run(models.Model):
         self.refresh_from_db()
         return progress
 
+    def combine(self) -> None:
+        """Make one result of the chunks', which come from the database one by one."""
+        try:
+            computation = all_computations()[self.computation]
+            results = self.jobs.values_list("result", flat=True).iterator()
+            self.result = computation.combine(results)
+            DjangoJSONEncoder().encode(self.result)
+        except Exception as error:  # whatever the computation may raise
+            log.exception("%s: its results can't be combined", self)
+            self.state, self.result = RunState.ERROR, None
+            self.trouble = f"the chunks' results can't be combined: {one_line(error)}"[:500]
+        else:
+            self.state, self.trouble = RunState.DONE, ""
+
+    def shown(self) -> str:
+        """The result as people read it."""
+        computation = all_computations().get(self.computation)
+        return computation.show(self.result) if computation else str(self.result)
+
     def retry(self) -> int:
         """Queue every failed chunk again; how many there were."""
         return sum(job.retry() for job in self.jobs.filter(state=JobState.FAILED))
-
-
-def title(n: int) -> str:
-    """What a sum is called wherever people read of it."""
-    return f"sum 1–{n:,}"

@@ -1,8 +1,8 @@
-"""The addresses of the tutorial, and three more."""
+"""The addresses of the tutorial, of every computation, and of the site itself."""
 
 from django.urls import path
 
-from . import views
+from . import generic, views
 
 urlpatterns = [
     path("", views.HomeView.as_view(), name="home"),
@@ -16,6 +16,9 @@ urlpatterns = [
         views.SplitSumAsyncProgressView.as_view(),
         name="split-sum-async-progress",
     ),
+    path("compute/<slug:name>/", generic.ComputationView.as_view(), name="computation"),
+    path("compute/<slug:name>/start/", generic.StartView.as_view(), name="start"),
+    path("compute/<slug:name>/check/", generic.CheckView.as_view(), name="check"),
     path("healthz", views.HealthView.as_view(), name="healthz"),
     path("readyz", views.ReadyView.as_view(), name="readyz"),
 ]

@@ -21,6 +21,7 @@ from django_q.models import OrmQ
 from django_q.signals import pre_execute
 from django_q.signing import SignedPackage
 
+from compute.computations.sums import SUM
 from compute.models import Run
 from compute.queue.fanout import async_iter
 from compute.queue.models import Job, Node
@@ -119,7 +120,7 @@ def run_with_a_failure(db: None, tmp_path: Path, missing_file: Path) -> Run:
     (tmp_path / "third").write_text("x" * 20)
     files = [str(tmp_path / "first"), str(missing_file), str(tmp_path / "third")]
     group = async_iter("os.path.getsize", files, task_name="files")
-    run = Run.objects.create(task_id=group, kind=Run.Kind.SPLIT, n=3, chunk_size=1, chunks=3)
+    run = Run.objects.note(group, SUM, {"n": 3}, chunk_size=1, chunks=3)
     run_jobs()
     return run
 

@@ -41,7 +41,7 @@ def test_the_list_shows_each_run(admin: Client) -> None:
     started("/split-sum-start/", n=2000, chunk_size=500)
     html = text(admin, LIST)
     assert "sum 1–2,000" in html
-    assert "split into chunks" in html
+    assert '<td class="field-computation">sum</td><td class="field-chunks">4</td>' in html
     assert "running" in html
 
 
@@ -53,13 +53,13 @@ def test_a_run_is_found_by_its_task_id(admin: Client) -> None:
     assert "sum 1–3,000" not in html
 
 
-def test_runs_are_narrowed_down_by_state_and_kind(admin: Client) -> None:
+def test_runs_are_narrowed_down_by_state_and_computation(admin: Client) -> None:
     done = started("/sum-start/", n=2000)
     run_jobs()
     done.refresh()
     started("/bug-sum-start/", n=3000)
     assert "sum 1–3,000" not in text(admin, f"{LIST}?state__exact=done")
-    assert "sum 1–2,000" not in text(admin, f"{LIST}?kind__exact=buggy-sum")
+    assert "sum 1–2,000" not in text(admin, f"{LIST}?computation__exact=buggy-sum")
 
 
 def test_a_runs_page_shows_every_digit_of_its_total(admin: Client) -> None:

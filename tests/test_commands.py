@@ -22,7 +22,7 @@ from django.db import OperationalError, connections
 from django.test import Client
 from django_q.models import OrmQ
 
-from compute.management.commands import sum as sum_command
+from compute import terminal
 from compute.models import Run
 from tests.conftest import check
 from tests.processes import ROOT, Processes, environment, wait_until
@@ -121,12 +121,12 @@ def test_sum_of_no_chunks_needs_no_queue_server(db: None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "total", "kind", "chunks"),
+    ("arguments", "total", "chunk_size", "chunks"),
     [
-        (["1000"], 500500, Run.Kind.SUM, 1),
-        (["1000", "--split"], 500500, Run.Kind.SPLIT, 1),
-        (["2500000", "--split"], 3125001250000, Run.Kind.SPLIT, 3),
-        (["1000", "--split", "--chunk-size", "300"], 500500, Run.Kind.SPLIT, 4),
+        (["1000"], 500500, None, 1),
+        (["1000", "--split"], 500500, 1_000_000, 1),
+        (["2500000", "--split"], 3125001250000, 1_000_000, 3),
+        (["1000", "--split", "--chunk-size", "300"], 500500, 300, 4),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -134,7 +134,7 @@ def test_sum_prints_the_total_alone_on_stdout(
     processes: Processes,
     arguments: list[str],
     total: int,
-    kind: Run.Kind,
+    chunk_size: int | None,
     chunks: int,
 ) -> None:
     processes.node()
@@ -142,7 +142,7 @@ def test_sum_prints_the_total_alone_on_stdout(
     assert streams.out.getvalue() == f"{total}\n"
     assert f"{chunks} of {chunks} chunks" in streams.err.getvalue()
     run = Run.objects.get()
-    assert (run.kind, run.chunks, run.result) == (kind, chunks, total)
+    assert (run.chunk_size, run.chunks, run.result) == (chunk_size, chunks, total)
 
 
 def test_sum_is_a_run_like_any_other(processes: Processes) -> None:
@@ -213,7 +213,7 @@ def test_ctrl_c_ends_the_command_and_not_the_run(processes: Processes) -> None:
 def test_ctrl_c_is_told_how_the_run_goes_on(
     transactional_db: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sum_command, "PATIENCE", 0)
+    monkeypatch.setattr(terminal, "PATIENCE", 0)
 
     def press_ctrl_c() -> None:
         wait_until(lambda: NO_QUEUE_SERVER in streams.err.getvalue())
@@ -233,7 +233,7 @@ def test_a_database_that_goes_away_ends_the_command_and_not_the_run(
     def lose_the_database(run: Run) -> None:
         raise OperationalError("the server closed the connection")
 
-    monkeypatch.setattr(sum_command, "follow", lose_the_database)
+    monkeypatch.setattr(terminal, "follow", lose_the_database)
     with printed() as streams, pytest.raises(SystemExit) as ended:
         call_command("sum", "1000")
     assert ended.value.code == 1

@@ -5,11 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.core.exceptions import ValidationError
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from compute.chunking import MAX_CHUNKS, ranges, smallest_chunk_size
-from compute.forms import SplitSumForm, SumForm
+from compute.computations.sums import BUGGY_SUM, SUM, SumForm
+from compute.fields import WholeNumberField
+from compute.forms import form_for
+
+SplitSumForm = form_for(SUM)
 
 LIMIT = 10**12
 NUMBERS = st.integers(0, LIMIT)
@@ -91,7 +96,7 @@ def test_a_chunk_size_that_is_too_small_is_told_the_smallest_that_fits() -> None
     form = SplitSumForm({"n": "1000000000", "chunk_size": "99999"})
     assert form.errors["chunk_size"] == [
         "Give a chunk_size of at least 100,000: "
-        "a smaller one would cut this sum into more than 10,000 chunks."
+        "a smaller one would cut this into more than 10,000 chunks."
     ]
     assert SplitSumForm({"n": "1000000000", "chunk_size": "100000"}).is_valid()
 
@@ -99,3 +104,16 @@ def test_a_chunk_size_that_is_too_small_is_told_the_smallest_that_fits() -> None
 def test_with_a_bad_n_the_chunk_size_is_not_judged_by_it() -> None:
     assert list(SplitSumForm({"n": "x", "chunk_size": "1"}).errors) == ["n"]
     assert list(SplitSumForm({"n": "x", "chunk_size": "y"}).errors) == ["n", "chunk_size"]
+
+
+def test_a_form_asks_for_a_chunk_size_only_where_there_will_be_chunks() -> None:
+    assert list(form_for(SUM)().fields) == ["n", "chunk_size"]
+    assert list(form_for(SUM, chunked=False)().fields) == ["n"]
+    assert list(form_for(BUGGY_SUM)().fields) == ["n"]
+
+
+def test_a_fields_own_limit_is_told() -> None:
+    field = WholeNumberField("Give k.", label="k", max_value=1000)
+    assert field.clean("1000") == 1000
+    with pytest.raises(ValidationError, match=r"Give a k of at most 1,000\."):
+        field.clean("1001")

@@ -76,8 +76,10 @@ def test_the_site_imports_nothing_of_the_app(path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "allowed"),
     [
-        ("models", ("compute.queue",)),
-        ("forms", ("compute.chunking",)),
+        ("models", ("compute.queue", "compute.computation", "compute.computations")),
+        ("forms", ("compute.chunking", "compute.computation", "compute.fields")),
+        ("fields", ()),
+        ("computation", ("compute.chunking",)),
         ("health", ("compute.queue",)),
         ("replies", ()),
         ("middleware", ("compute.replies",)),
@@ -94,6 +96,24 @@ def test_a_module_knows_only_what_lies_below_it(name: str, allowed: tuple[str, .
 def test_the_queue_never_mentions_a_sum(path: Path) -> None:
     tokens = list(tokenize.generate_tokens(io.StringIO(path.read_text()).readline))
     for token, after in zip(tokens, [*tokens[1:], tokens[-1]], strict=True):
-        if token.type == tokenize.NAME and token.string == "sum" and after.string == "(":
-            continue  # Python's own
+        if token.string in ("sum", "Sum") and after.string == "(":
+            continue  # Python's and Django's own
         assert not re.search(r"(?<![a-z])sum|chunk_size", token.string, re.I), token.line
+
+
+GENERIC = [
+    *(ROOT / "compute").glob("*.py"),
+    *ROOT.glob("compute/queue/**/*.py"),
+    *ROOT.glob("templates/**/*.html"),
+    ROOT / "compute/computations/__init__.py",
+    ROOT / "compute/management/commands/compute.py",
+]
+#: The tutorial's own: its tasks, ranges, views, addresses and pages.
+TUTORIAL = {"tasks.py", "chunking.py", "views.py", "urls.py", "home.html", "sum.html"}
+
+
+@pytest.mark.parametrize("path", GENERIC, ids=name_of)
+def test_what_serves_every_computation_names_none(path: Path) -> None:
+    if path.name not in TUTORIAL:
+        text = path.read_text().replace("sumsite", "").replace("Sum(", "")
+        assert not re.search(r"prime|(?<![a-z])sums?(?![a-z(])", text, re.I)

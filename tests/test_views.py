@@ -33,7 +33,13 @@ def fragment(run: Run, client: Client | None = None) -> str:
 
 def runs_by_hand(count: int) -> None:
     Run.objects.bulk_create(
-        Run(task_id=f"{n:032x}", kind=Run.Kind.SUM, n=n, state=Run.State.DONE, result=n)
+        Run(
+            task_id=f"{n:032x}",
+            computation="sum",
+            parameters={"n": n},
+            state=Run.State.DONE,
+            result=n,
+        )
         for n in range(count)
     )
 
@@ -42,7 +48,7 @@ def runs_by_hand(count: int) -> None:
 
 
 def test_without_runs_the_page_says_what_to_do(db: None) -> None:
-    assert "None yet. Give an n above and press a button." in page("/")
+    assert "None yet. Fill in the form above and press a button." in page("/")
 
 
 def test_the_form_offers_every_way_to_add_up(db: None) -> None:
@@ -82,7 +88,7 @@ def test_the_page_lists_a_run_with_its_state_and_total(db: None) -> None:
 def test_a_program_gets_the_runs_as_links(db: None) -> None:
     run = started("/sum-start/", n=5)
     assert Client().get("/").json() == {
-        "runs": [{"task_progress": f"http://testserver/sum-check/?task_id={run.task_id}"}]
+        "runs": [{"task_progress": f"http://testserver/compute/sum/check/?task_id={run.task_id}"}]
     }
 
 
@@ -179,7 +185,7 @@ def test_a_running_runs_page_follows_it(db: None) -> None:
     run = started("/split-sum-start/", n=2_000_000, chunk_size=1_000_000)
     html = page(run.get_absolute_url())
     assert "<h1>sum 1–2,000,000</h1>" in html
-    assert "1,000,000 numbers each" in html
+    assert "split into chunks of 1,000,000" in html
     assert "0 of 2 chunks done" in html
     assert f'hx-get="{run.get_absolute_url()}" hx-trigger="every 1s"' in html
     assert """hx-headers='{"Accept": "text/html"}'""" in html
@@ -243,14 +249,14 @@ def test_htmx_without_accept_html_gets_json(db: None) -> None:
 def test_a_run_of_no_chunks_shows_a_full_bar(db: None) -> None:
     html = page(started("/split-sum-start/", n=0).get_absolute_url())
     assert "0 of 0 chunks done" in html
-    assert 'max="1" value="1"' in html
+    assert 'max="1" value="1.0000"' in html
     assert "<output>0</output>" in html
 
 
 def test_the_bar_shows_how_many_chunks_are_done_and_failed(run_with_a_failure: Run) -> None:
     html = page(run_with_a_failure.get_absolute_url())
     assert "2 of 3 chunks done, 1 failed" in html
-    assert 'max="3" value="2"' in html
+    assert 'max="1" value="0.6667"' in html
 
 
 # --- failures -------------------------------------------------------------------------

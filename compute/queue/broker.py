@@ -104,6 +104,11 @@ class DatabaseBroker(ORM):
         until = Now() + timedelta(seconds=settings.Q_LEASE)
         OrmQ.objects.filter(pk__in=held.values("queue_id")).update(lock=until)
 
+    def note_progress(self, queue_id: int, progress: float) -> None:
+        """Write down how much of what a worker of this node runs is done, from 0 to 1."""
+        held = Job.objects.filter(node=self.node, queue_id=queue_id).unsettled()
+        held.update(progress=min(1, max(0, progress)))
+
     def delete(self, ack_id: Lease | int) -> None:
         super().delete(ack_id.queue_id if isinstance(ack_id, Lease) else ack_id)
 

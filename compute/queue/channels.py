@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any
 from django.db import InterfaceError, OperationalError, connection
 from django_q.conf import Conf
 
+from .progress import report_to
+
 if TYPE_CHECKING:
     from .broker import DatabaseBroker
 
@@ -98,6 +100,9 @@ class Inbox:
         self.stopping = stopping
         #: Queue id of what the worker runs, whose lease the sentinel renews; 0 if idle.
         self.held = RawValue("q", 0)
+        #: How much of that is done, as it says.
+        self.progress = RawValue("d", 0)
+        self.noted = 0.0  # what the sentinel has written down of it
 
     def get(self) -> dict[str, Any] | str:
         """The next task, or STOP; waits for one, and for a database that is away."""
@@ -112,6 +117,7 @@ class Inbox:
 
     def claim(self) -> dict[str, Any] | None:
         try:
+            report_to(self.progress)
             for lease, package in self.broker.claim(1):
                 task = self.broker.unpack(lease, package)
                 if task is not None:

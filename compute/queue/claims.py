@@ -22,7 +22,7 @@ LEASE = """
 TAKE = """
     UPDATE queue_job
     SET state = 'running', started_at = {now}, delivery = delivery + 1, attempt = attempt + 1,
-        node_id = %(node)s, worker = %(worker)s
+        progress = 0, node_id = %(node)s, worker = %(worker)s
     WHERE queue_id IN ({ids}) AND state IN ('queued', 'running')
     RETURNING queue_id, delivery, attempt
 """

@@ -88,6 +88,11 @@ class JobQuerySet(models.QuerySet["Job"]):
         counts.update(self.order_by().values_list("state").annotate(count=models.Count("*")))
         return counts
 
+    def under_way(self) -> float:
+        """How much of the jobs at work is done, each from 0 to 1, added up."""
+        running = self.filter(state=JobState.RUNNING).order_by()
+        return running.aggregate(added=models.Sum("progress"))["added"] or 0.0
+
     def give_back(self) -> int:
         """Put unsettled jobs up for every node again, at once; how many there were.
 
@@ -157,6 +162,11 @@ class Job(models.Model):
         Node, null=True, on_delete=models.SET_NULL, help_text="Who holds or ran it."
     )
     worker = models.IntegerField(null=True, help_text="The worker's process id.")
+    progress = models.FloatField(
+        default=0,
+        db_default=0,
+        help_text="How much of it is done, from 0 to 1, while it runs and if it tells.",
+    )
     queued_at = models.DateTimeField()
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)

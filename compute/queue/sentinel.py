@@ -20,6 +20,7 @@ from django_q.scheduler import scheduler
 from django_q.status import Stat
 from django_q.worker import worker
 
+from .broker import SIGN_OF_LIFE
 from .call import one_line
 from .channels import STOP, Bell, Inbox, NoQueue, Outbox, Timer
 from .models import Job
@@ -71,7 +72,7 @@ class NodeSentinel(Sentinel):  # pragma: no cover - runs in forked processes (te
         self.bell = Bell()
         self.dead: list[Any] = []  # workers whose end is not yet written down
         self.frozen = Frozen()
-        self.renewed = self.scheduled = time.monotonic()
+        self.renewed = self.scheduled = self.noted = time.monotonic()
         broker = get_broker()
         broker.node = cluster_id.hex
         super().__init__(Flag(), Flag(), cluster_id, broker=broker, start=False)
@@ -115,7 +116,7 @@ class NodeSentinel(Sentinel):  # pragma: no cover - runs in forked processes (te
                 process.frozen = frozen
                 self.replace(process)
         # A beat after each: a database that is locked makes it wait, but is no reason to die.
-        for step in (self.bury, self.renew, Stat(self).save):
+        for step in (self.bury, self.renew, self.note_progress, Stat(self).save):
             step()
             self.heartbeat.value += 1
         if Conf.SCHEDULER and time.monotonic() - self.scheduled > SCHEDULE:
@@ -172,6 +173,20 @@ class NodeSentinel(Sentinel):  # pragma: no cover - runs in forked processes (te
             self.renewed = time.monotonic()
         except DatabaseError as error:
             log.warning("the leases can't be renewed: %s", one_line(error))
+
+    def note_progress(self) -> None:
+        """Write down how far the workers say they are, once a second, if that has changed."""
+        if time.monotonic() - self.noted < SIGN_OF_LIFE:
+            return
+        self.noted = time.monotonic()
+        for inbox in [process.inbox for process in self.pool]:
+            held, progress = inbox.held.value, inbox.progress.value
+            if held and progress not in (0, inbox.noted):
+                try:
+                    self.broker.note_progress(held, progress)
+                    inbox.noted = progress
+                except DatabaseError as error:
+                    log.warning("progress can't be noted: %s", one_line(error))
 
     # --- the end ------------------------------------------------------------------------
 

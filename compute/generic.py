@@ -1,0 +1,189 @@
+"""Views that serve every computation; the tutorial's own stand on them (views.py)."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from django.conf import settings
+from django.core.paginator import Paginator
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse, JsonResponse, QueryDict
+from django.urls import reverse
+from django.views import View
+from django_htmx.middleware import HtmxDetails
+
+from .computation import Computation
+from .computations import all_computations
+from .forms import ChunkSizeForm, form_for
+from .models import Progress, Run
+from .queue.models import Node
+from .replies import of_two_shapes, page_or_json, refuse, wants_page
+
+RUNS_PER_PAGE = 20
+
+
+class HtmxHttpRequest(HttpRequest):
+    """What django-htmx's middleware makes of a request."""
+
+    htmx: HtmxDetails
+
+
+class ReplyView(View):
+    """A view that says no in the client's own shape."""
+
+    http_method_names = ["get", "head"]
+
+    def http_method_not_allowed(
+        self, request: HttpRequest, *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        allowed = ", ".join(name.upper() for name in self.http_method_names)
+        return refuse(request, 405, f"Ask this address with {allowed}.", headers={"Allow": allowed})
+
+
+class FormView(ReplyView):
+    """Takes a computation's form by GET, so that it can be typed into an address bar, or by POST.
+
+    The computation is the class's own, or the one that the address names.
+    """
+
+    http_method_names = ["get", "post"]
+    template = "compute/computation.html"
+    computation: Computation
+    chunked = True
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if "name" in kwargs:
+            found = all_computations().get(kwargs["name"])
+            if found is None:
+                names = ", ".join(all_computations())
+                return refuse(request, 404, f"There is no such computation; there are: {names}.")
+            self.computation = found
+        return super().dispatch(request)  # type: ignore[return-value]
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        form = form_for(self.computation, self.chunked)(parameters(request))
+        if not form.is_valid():
+            return self.refuse_form(form, 400)
+        return self.form_valid(form)
+
+    post = get
+
+    def form_valid(self, form: ChunkSizeForm) -> HttpResponse:
+        raise NotImplementedError
+
+    def refuse_form(
+        self, form: ChunkSizeForm, status: int, headers: dict[str, str] | None = None
+    ) -> HttpResponse:
+        """The first thing that is wrong; for a browser the form again, with everything."""
+        detail = str(next(iter(form.errors.values()))[0])
+        context = self.context(form) if wants_page(self.request) else {}
+        return refuse(
+            self.request, status, detail, headers=headers, template=self.template, context=context
+        )
+
+    def context(self, form: ChunkSizeForm) -> dict[str, Any]:
+        return {"form": form, "computation": self.computation, **runs_context(self.request)}
+
+
+class StartView(FormView):
+    """Starts a run, and tells where its progress can be followed."""
+
+    def form_valid(self, form: ChunkSizeForm) -> HttpResponse:
+        if Run.objects.unfinished() >= settings.MAX_ACTIVE_RUNS:
+            form.add_error(
+                None,
+                f"{settings.MAX_ACTIVE_RUNS} runs are unfinished, which is the most there may "
+                "be; come back when one has ended.",
+            )
+            return self.refuse_form(form, 429, headers={"Retry-After": "10"})
+        with transaction.atomic():  # the run, its jobs and the queued tasks, or nothing
+            run = self.start(**form.cleaned_data)
+        address = self.address(run)
+        if wants_page(self.request):
+            return of_two_shapes(HttpResponse(status=303, headers={"Location": address}))
+        link = {"task_progress": self.request.build_absolute_uri(address)}
+        return of_two_shapes(JsonResponse(link))
+
+    def start(self, chunk_size: int | None = None, **parameters: Any) -> Run:
+        return Run.objects.start(self.computation, parameters, chunk_size)
+
+    def address(self, run: Run) -> str:
+        return run.get_absolute_url()
+
+
+class CheckView(ReplyView):
+    """How a run stands, by the id that its start gave."""
+
+    def get(self, request: HtmxHttpRequest, name: str = "") -> HttpResponse:
+        task_id = request.GET.get("task_id", "")
+        if not task_id:
+            return refuse(request, 400, "Give the task_id that starting the run returned.")
+        run = find_run(task_id)
+        if run is None:
+            return refuse(
+                request, 404, "No run has this task_id; use the one that starting it returned."
+            )
+        progress = run.progress()
+        if progress.settled == (run.state == Run.State.IN_PROGRESS):  # the note is out of date
+            progress = run.refresh()
+        context = {"run": run, "progress": progress, "failures": run.failures()}
+        # htmx swaps a part of the page; the rest stays as it is.
+        template = "compute/_run.html" if request.htmx else "compute/run.html"
+        data = self.data(run, progress) if not wants_page(request) else {}
+        return page_or_json(request, template, context, data)
+
+    def data(self, run: Run, progress: Progress) -> dict[str, Any]:
+        return {
+            "status": run.state,
+            "result": run.result,
+            "error": run.error(),
+            "progress": progress_data(progress),
+        }
+
+
+class ComputationView(FormView):
+    """A computation's own page: what it does, its form, and the runs."""
+
+    http_method_names = ["get", "head"]
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        form = form_for(self.computation)()
+        data = {
+            "name": self.computation.name,
+            "line": self.computation.line,
+            "parameters": {name: str(field.help_text) for name, field in form.fields.items()},
+            "start": request.build_absolute_uri(reverse("start", args=[self.computation.name])),
+        }
+        return page_or_json(request, self.template, self.context(form), data)
+
+
+# --- shared by the views -------------------------------------------------------------
+
+
+def parameters(request: HttpRequest) -> QueryDict:
+    """What the request gives, in its address or in its body, which wins."""
+    given = request.GET.copy()
+    for name in request.POST:
+        given[name] = request.POST[name]
+    return given
+
+
+def find_run(task_id: str) -> Run | None:
+    if not re.fullmatch(r"[0-9a-f]{32}", task_id):
+        return None
+    return Run.objects.filter(task_id=task_id).first()
+
+
+def progress_data(progress: Progress) -> dict[str, int]:
+    return {"done": progress.done, "failed": progress.failed, "total": progress.total}
+
+
+def runs_context(request: HttpRequest) -> dict[str, Any]:
+    """What a page with a form and the list of runs shows."""
+    return {
+        "page": Paginator(Run.objects.all(), RUNS_PER_PAGE).get_page(request.GET.get("page")),
+        "queue_server": Node.objects.alive().exists(),
+        "computations": all_computations().values(),
+        "has_session": settings.SESSION_COOKIE_NAME in request.COOKIES,
+    }

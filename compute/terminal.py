@@ -1,0 +1,86 @@
+"""A run followed in the terminal, with a live bar."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+from django.contrib.humanize.templatetags.humanize import intword
+from django.core.management import BaseCommand, CommandError
+from django.db import InterfaceError, OperationalError
+from django.forms import Form
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from .computations import all_computations
+from .models import Run
+from .queue.models import Node
+
+#: Seconds between two looks at the run.
+LOOK = 0.2
+#: Seconds without a queue server before it is said that there is none.
+PATIENCE = 2
+
+
+class RunCommand(BaseCommand):
+    """The result goes to stdout, all else to stderr; the exit code is 1 if the run fails."""
+
+    def valid(self, form: Form) -> dict[str, Any]:
+        if not form.is_valid():
+            raise CommandError(str(next(iter(form.errors.values()))[0]))
+        return form.cleaned_data
+
+    def finish(self, run: Run) -> None:
+        """Follow the run to its end and print what came of it. Ctrl-C leaves it going."""
+        try:
+            follow(run)
+        except (KeyboardInterrupt, OperationalError, InterfaceError) as error:
+            if not isinstance(error, KeyboardInterrupt):
+                self.stderr.write(f"The database does not answer: {error}")
+            self.stderr.write(
+                f"\nThe run goes on without this terminal; look at it in the site at "
+                f"{run.get_absolute_url()}"
+            )
+            sys.exit(130 if isinstance(error, KeyboardInterrupt) else 1)
+        if run.state == Run.State.ERROR:
+            raise CommandError(run.error())
+        self.stdout.write(str(run.result))
+
+
+def follow(run: Run) -> None:
+    """Show a bar until the run has ended; without a queue server say so, and wait on."""
+    began = time.monotonic()
+    warned = False
+    computation = all_computations()[run.computation]
+    length = computation.length(**run.parameters) if computation.length else 0
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[chunks]} {task.fields[rate]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    ) as bar:
+        shown = bar.add_task(str(run), total=None, chunks="", rate="")
+        while run.state == Run.State.IN_PROGRESS:
+            progress = run.refresh()
+            elapsed = time.monotonic() - began
+            rate = length * progress.fraction / elapsed
+            bar.update(
+                shown,
+                # One task may say nothing between start and end: a bar without an end, then.
+                total=1 if run.chunks > 1 or progress.fraction else None,
+                completed=progress.fraction,
+                chunks=f"{progress.done:,} of {progress.total:,} chunks",
+                rate=f"{intword(int(rate))}/s" if rate else "",
+            )
+            if elapsed > PATIENCE and not warned and not Node.objects.alive().exists():
+                warned = True
+                bar.console.print(
+                    "No queue server is running, so the run waits. Start one in another "
+                    "terminal: ./manage.py qcluster",
+                    soft_wrap=True,
+                )
+            if run.state == Run.State.IN_PROGRESS:
+                time.sleep(LOOK)
