@@ -46,6 +46,10 @@ class RunState(models.TextChoices):
     ERROR = "error", "failed"
 
 
+#: What a run notes of its jobs.
+NOTED = ("state", "result", "trouble", "finished_at")
+
+
 class RunQuerySet(models.QuerySet["Run"]):
     def unfinished(self) -> int:
         """How many runs are unfinished; those found settled are noted as such on the way.
@@ -184,8 +188,9 @@ class Run(models.Model):
             if progress.settled and run.finished_at is None:
                 last = run.jobs.aggregate(models.Max("finished_at"))["finished_at__max"]
                 run.finished_at = last or run.created_at
-            run.save()
-        self.refresh_from_db()
+            run.save(update_fields=NOTED)
+        for name in NOTED:  # what goes with this progress, even if it is out of date by now
+            setattr(self, name, getattr(run, name))
         return progress
 
     def combine(self) -> None:

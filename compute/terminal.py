@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from typing import Any
@@ -45,7 +46,7 @@ class RunCommand(BaseCommand):
             sys.exit(130 if isinstance(error, KeyboardInterrupt) else 1)
         if run.state == Run.State.ERROR:
             raise CommandError(run.error())
-        self.stdout.write(str(run.result))
+        self.stdout.write(json.dumps(run.result))
 
 
 def follow(run: Run) -> None:

@@ -242,6 +242,78 @@ def test_a_database_that_goes_away_ends_the_command_and_not_the_run(
     assert OrmQ.objects.count() == 1
 
 
+# --- compute --------------------------------------------------------------------------
+
+
+def test_compute_prints_the_result_alone(processes: Processes) -> None:
+    processes.node()
+    streams = call("compute", "primes", "100000", "--chunk-size", "20000")
+    assert streams.out.getvalue() == "9592\n"
+    assert "5 of 5 chunks" in streams.err.getvalue()
+    assert call("compute", "buggy-sum", "1000").out.getvalue() == "500500\n"
+
+
+def test_compute_names_the_computations_in_its_help() -> None:
+    assert "primes (Counts the primes up to n, with a sieve)" in " ".join(
+        manage("help", "compute").stdout.split()
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nothing"], "There is no computation 'nothing'; there are: buggy-sum, primes, sum"),
+        (["primes"], "Give n as a whole number"),
+        (["primes", "x"], "Give n as a whole number"),
+        (["primes", "1", "2"], "primes takes 1 value(s): n."),
+        (["primes", "1000000", "--chunk-size", "1"], "Give a chunk_size of at least 100"),
+        (["buggy-sum", "1", "--chunk-size", "1"], "buggy-sum runs in one piece"),
+    ],
+)
+def test_compute_refuses_what_the_site_refuses(
+    db: None, arguments: list[str], message: str
+) -> None:
+    with pytest.raises(CommandError, match=re.escape(message)):
+        call_command("compute", *arguments)
+    assert not Run.objects.exists()
+
+
+# --- startcomputation -----------------------------------------------------------------
+
+
+@pytest.fixture
+def project(tmp_path: Path, settings: Any) -> Path:
+    """A folder to write computations into."""
+    settings.BASE_DIR = tmp_path
+    for folder in ("compute", "tests"):
+        (tmp_path / folder / "computations").mkdir(parents=True)
+    return tmp_path
+
+
+def test_startcomputation_writes_a_module_and_its_test(project: Path) -> None:
+    streams = call("startcomputation", "my-numbers")
+    assert "wrote compute/computations/my_numbers.py" in streams.out.getvalue()
+    module = (project / "compute" / "computations" / "my_numbers.py").read_text()
+    assert 'name="my-numbers"' in module
+    assert "class MyNumbersForm" in module
+    test = (project / "tests" / "computations" / "test_my_numbers.py").read_text()
+    assert "from compute.computations.my_numbers import MY_NUMBERS" in test
+
+
+@pytest.mark.parametrize("name", ["", "My", "1st", "a_b", "a--b", "../x", "class", "é"])
+def test_startcomputation_refuses_what_is_no_name(project: Path, name: str) -> None:
+    with pytest.raises(CommandError, match="Give a name of small letters"):
+        call_command("startcomputation", name)
+    assert not list(project.glob("*/*/*"))
+
+
+def test_startcomputation_overwrites_nothing(project: Path) -> None:
+    call("startcomputation", "mine")
+    for name in ("mine", "primes"):
+        with pytest.raises(CommandError, match=f"There is a computation {name} already"):
+            call_command("startcomputation", name)
+
+
 # --- release --------------------------------------------------------------------------
 
 

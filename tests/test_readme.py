@@ -31,6 +31,12 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 
 
+def files() -> list[tuple[str, str]]:
+    """The files that the README has its reader write: path and text."""
+    found = [re.match(r"# (\S+\.py)\n", block) for block in blocks("python")]
+    return [(match[1], match.string) for match in found if match]
+
+
 def commands() -> list[str]:
     return [line for block in blocks("shell") for line in block.splitlines() if line]
 
@@ -140,6 +146,22 @@ def serves_without_the_guard(reader: Reader, command: str) -> None:
     process.stop()
 
 
+def writes_the_files_that_follow(reader: Reader, command: str) -> None:
+    """What the command writes passes its own test; then the reader changes it."""
+    reader.run(command)
+    reader.run("bin/test tests/computations/test_collatz.py")
+    for path, text in files():
+        assert reader.clone.joinpath(path).exists(), f"{command} has written {path}"
+        reader.clone.joinpath(path).write_text(text)
+    assert sum(bool(line.strip()) for _, text in files() for line in text.splitlines()) <= 35
+
+
+def ends_with_837799(reader: Reader, command: str) -> None:
+    page = "http://localhost:8000/compute/collatz/"
+    wait_until(lambda: reader.fetch(page, "text/html") == 200, 30, "the site has reloaded")
+    assert reader.follow(command)["result"] == [524, 837799]
+
+
 def not_run(reason: str) -> Step:
     def step(reader: Reader, command: str) -> None:
         assert reason
@@ -186,6 +208,11 @@ STEPS: list[tuple[str, Step]] = [
         "./manage.py qcluster",
         not_run("there is no such host; tests/workers runs nodes on a Postgres"),
     ),
+    ("./manage.py startcomputation collatz", writes_the_files_that_follow),
+    ("bin/test tests/computations/test_collatz.py", prints("1 passed")),
+    ("./manage.py compute collatz 100000", prints("[350, 77031]\n")),
+    ("curl 'http://localhost:8000/compute/collatz/start/?n=1000000'", ends_with_837799),
+    ("./manage.py compute primes 10000000", prints("664579\n")),
     ("bin/check", not_run("CI runs it by itself")),
     ("./manage.py qinfo", prints("Clusters")),
     ("./manage.py release", prints("No migrations to apply")),
@@ -261,13 +288,13 @@ def test_every_address_answers_a_browser(reader: Reader) -> None:
 
 def test_the_reference_names_addresses_that_are_there() -> None:
     named = re.findall(r"^\| `(/[^`]*)`", README, re.MULTILINE)
-    assert len(named) == 8
+    assert len(named) == 11
     for address in named:
-        resolve(address)
+        resolve(address.replace("<name>", "sum"))
 
 
 def test_the_python_of_the_readme_runs(reader: Reader) -> None:
-    for block in blocks("python"):
+    for block in set(blocks("python")) - {text for _, text in files()}:
         reader.clone.joinpath("block.py").write_text(block)
         reader.run("./manage.py shell < block.py")
 

@@ -1,0 +1,52 @@
+"""`manage.py startcomputation NAME`: a computation of one's own, and its test."""
+
+from __future__ import annotations
+
+import keyword
+import re
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from django.conf import settings
+from django.core.management import BaseCommand, CommandError, CommandParser
+
+from compute.computations import all_computations
+
+TEMPLATES = Path(__file__).parent.parent / "startcomputation"
+
+
+class Command(BaseCommand):
+    help = "Writes compute/computations/NAME.py and its test, to be changed into your own."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("name", metavar="NAME", help="small letters, digits and hyphens")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        name = options["name"]
+        module = name.replace("-", "_")
+        if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name) or keyword.iskeyword(module):
+            raise CommandError(
+                "Give a name of small letters, digits and hyphens, for example my-numbers."
+            )
+        computations = Path(settings.BASE_DIR, "compute", "computations")
+        files = {
+            computations / f"{module}.py": "computation.py-tpl",
+            Path(settings.BASE_DIR, "tests", "computations", f"test_{module}.py"): "test.py-tpl",
+        }
+        for path in files:
+            if path.exists() or name in all_computations():
+                raise CommandError(f"There is a computation {name} already; take another name.")
+        names = {
+            "name": name,
+            "module": module,
+            "function": f"{module}_of",
+            "title": module.title().replace("_", ""),
+            "constant": module.upper(),
+        }
+        for path, template in files.items():
+            path.write_text(Template((TEMPLATES / template).read_text()).substitute(names))
+            self.stdout.write(f"wrote {path.relative_to(settings.BASE_DIR)}")
+        # A running site watches the files it has loaded: one that is new it learns of here.
+        (computations / "__init__.py").touch()
+        self.stdout.write(f"Its page: /compute/{name}/. Now write there what it shall do.")

@@ -1,0 +1,199 @@
+"""The addresses and pages that every computation has, on the primes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from compute import computations
+from compute.computations import all_computations
+from compute.computations.primes import PRIMES
+from compute.computations.sums import SUM
+from compute.models import Run
+from compute.queue.models import Job
+from tests.conftest import check, run_jobs, started
+
+START, CHECK = "/compute/primes/start/", "/compute/primes/check/"
+
+
+@pytest.fixture
+def declare(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Declares a computation for the length of a test."""
+
+    def declare(**fields: Any) -> None:
+        declared = {**all_computations(), fields["name"]: replace(PRIMES, **fields)}
+        for module in ("models", "generic", "terminal", "management.commands.compute"):
+            monkeypatch.setattr(f"compute.{module}.all_computations", lambda: declared)
+
+    return declare
+
+
+# --- the list ---------------------------------------------------------------------------
+
+
+def test_a_module_in_the_folder_is_enough() -> None:
+    assert {"primes": PRIMES, "sum": SUM}.items() <= all_computations().items()
+
+
+def test_two_of_the_same_name_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(computations.primes, "ANOTHER", replace(PRIMES, line="x"), raising=False)
+    with pytest.raises(ValueError, match="two computations have the name 'primes'"):
+        all_computations.__wrapped__()
+
+
+# --- for programs -----------------------------------------------------------------------
+
+
+def test_a_run_from_start_to_result(db: None) -> None:
+    run = started(START, n=1000, chunk_size=300)
+    assert (run.computation, run.parameters, run.chunks) == ("primes", {"n": 1000}, 4)
+    assert str(run) == "primes up to 1,000"
+    assert [job.name for job in run.jobs][1] == "primes up to 1,000, chunk 2 of 4"
+    progress = {"done": 0, "failed": 0, "total": 4}
+    in_progress = {"status": "in-progress", "result": None, "error": None, "progress": progress}
+    assert check(run, CHECK) == in_progress
+    run_jobs()
+    progress["done"] = 4
+    assert check(run, CHECK) == {**in_progress, "status": "done", "result": 168}
+
+
+def test_the_site_chooses_a_chunk_size(db: None) -> None:
+    assert started(START, n=40_000_000).chunk_size == 2_000_000
+    assert started(START, n=10).chunk_size == 1_000_000
+
+
+def test_what_cannot_be_cut_is_one_task(db: None) -> None:
+    run = started("/compute/buggy-sum/start/", n=1000, chunk_size=10)
+    assert (run.chunks, run.chunk_size) == (1, None)
+    run_jobs()
+    assert check(run, CHECK)["result"] == 500500
+
+
+def test_the_computation_says_what_it_takes(db: None) -> None:
+    said = Client().get("/compute/primes/").json()
+    assert said["name"] == "primes"
+    assert said["start"] == f"http://testserver{START}"
+    assert list(said["parameters"]) == ["n", "chunk_size"]
+
+
+@pytest.mark.parametrize(
+    ("address", "status", "detail"),
+    [
+        ("/compute/nothing/", 404, "There is no such computation; there are: buggy-sum, primes"),
+        ("/compute/nothing/start/?n=1", 404, "There is no such computation"),
+        (START, 400, "Give n as a whole number"),
+        (f"{START}?n=1e6", 400, "Give n as a whole number"),
+        (f"{START}?n=9999999999999", 400, "Give a n of at most 100,000,000,000."),
+        (f"{START}?n=1000000&chunk_size=9", 400, "Give a chunk_size of at least 100"),
+        (f"{START}?n=1000000&chunk_size=x", 400, "Give chunk_size as a whole number"),
+        (CHECK, 400, "Give the task_id"),
+        (f"{CHECK}?task_id=x", 404, "No run has this task_id"),
+    ],
+)
+def test_what_is_refused(db: None, address: str, status: int, detail: str) -> None:
+    reply = Client().get(address)
+    assert reply.status_code == status
+    assert detail in reply.json()["detail"]
+    assert not Run.objects.exists()
+
+
+# --- for people -------------------------------------------------------------------------
+
+
+def test_the_page_has_the_form_and_the_runs(db: None, browser_client: Client) -> None:
+    run = started(START, n=1000)
+    html = browser_client.get("/compute/primes/").content.decode()
+    assert PRIMES.line in html
+    assert f'<form method="post" action="{START}"' in html
+    assert 'name="n"' in html
+    assert 'name="chunk_size"' in html
+    assert f'<a href="{run.get_absolute_url()}">primes up to 1,000</a>' in html
+
+
+def test_the_first_page_leads_to_every_computation(db: None, browser_client: Client) -> None:
+    html = browser_client.get("/").content.decode()
+    assert '<a href="/compute/primes/">primes</a>' in html
+
+
+def test_a_browser_is_sent_to_the_run(db: None, browser_client: Client) -> None:
+    reply = browser_client.post(START, {"n": "1000"})
+    assert reply.status_code == 303
+    run_jobs()
+    html = browser_client.get(reply.headers["Location"]).content.decode()
+    assert "<output>168</output>" in html
+
+
+def test_a_refused_form_comes_again_with_the_reason(db: None, browser_client: Client) -> None:
+    reply = browser_client.post(START, {"n": "x", "chunk_size": "y"})
+    assert reply.status_code == 400
+    html = reply.content.decode()
+    assert '<p class="error" id="id_n_error" role="alert">Give n as a whole number' in html
+    assert "Give chunk_size as a whole number" in html
+    assert 'value="x"' in html
+    assert 'aria-invalid="true"' in html
+
+
+def test_a_run_that_tells_how_far_it_is_moves_the_bar(db: None, browser_client: Client) -> None:
+    run = started(START, n=1000, chunk_size=250)
+    jobs = list(run.jobs)
+    Job.objects.filter(pk=jobs[0].pk).update(state=Job.State.DONE)
+    Job.objects.filter(pk=jobs[1].pk).update(state=Job.State.RUNNING, progress=0.5)
+    assert run.progress().fraction == 0.375
+    assert 'max="1" value="0.3750"' in browser_client.get(run.get_absolute_url()).content.decode()
+
+
+# --- results of any kind ------------------------------------------------------------------
+
+
+def test_a_result_is_shown_as_the_computation_says(
+    db: None, browser_client: Client, declare: Any
+) -> None:
+    declare(name="odd", combine=lambda results: list(results), show=lambda result: f"<{result}>")
+    run = started("/compute/odd/start/", n=100, chunk_size=50)
+    run_jobs()
+    assert check(run, "/compute/odd/check/")["result"] == [15, 10]
+    assert "&lt;[15, 10]&gt;" in browser_client.get(run.get_absolute_url()).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("combine", "reason"),
+    [
+        (lambda results: 1 / 0, "ZeroDivisionError: division by zero"),
+        (lambda results: object(), "is not JSON serializable"),
+    ],
+    ids=["raises", "no JSON"],
+)
+def test_results_that_cannot_be_combined_are_an_error(
+    db: None, declare: Any, combine: Any, reason: str
+) -> None:
+    declare(name="broken", combine=combine)
+    run = started("/compute/broken/start/", n=100, chunk_size=50)
+    run_jobs()
+    said = check(run, CHECK)
+    assert said["status"] == "error"
+    assert said["error"].startswith("the chunks' results can't be combined: ")
+    assert reason in said["error"]
+    assert Run.objects.unfinished() == 0
+    declare(name="broken", combine=sum)  # mended: who looks again gets it
+    Run.objects.get(pk=run.pk).refresh()
+    assert check(run, CHECK)["result"] == 25
+    assert check(run, CHECK)["error"] is None
+
+
+def test_a_run_whose_computation_is_gone_can_be_looked_at(
+    db: None, browser_client: Client, declare: Any
+) -> None:
+    done, waiting = started(START, n=100), started(START, n=200)
+    run_jobs()
+    done.refresh()
+    Run.objects.update(computation="gone")
+    for run in (done, waiting):
+        assert browser_client.get(CHECK, {"task_id": run.task_id}).status_code == 200
+    assert check(done, CHECK)["result"] == 25
+    assert check(waiting, CHECK)["status"] == "error"
+    assert "KeyError: 'gone'" in check(waiting, CHECK)["error"]
+    assert browser_client.get("/").status_code == 200
