@@ -33,6 +33,8 @@ import psutil
 
 from tests.processes import Process, Processes, environment, wait_until
 
+#: How many primes there are up to so many: a computation whose chunks cost unequally.
+PRIMES = {10**6: 78_498, 10**7: 664_579, 10**8: 5_761_455}
 #: Seconds that a frozen process stays so.
 FREEZE = 20
 #: Seconds after the last kill within which every run has to end.
@@ -91,7 +93,7 @@ class Chaos:
         self.looked = time.monotonic()
         self.victims: list[Victim] = []
         self.deaths: Counter[str] = Counter()  # of a job's worker, by task id
-        self.acknowledged: dict[str, tuple[str, int]] = {}
+        self.acknowledged: dict[str, int | None] = {}  # what a run has to come to, or fail
         self.asking: list[threading.Thread] = []
 
     # --- the run ------------------------------------------------------------------------
@@ -129,7 +131,11 @@ class Chaos:
         if choice < 0.1:
             path = f"/bug-sum-start/?n={n}"
         elif choice < 0.2:
-            path = f"/sum-start/?n={n // 3}"
+            n //= 3
+            path = f"/sum-start/?n={n}"
+        elif choice < 0.35:
+            n = list(PRIMES)[int(choice * 1000) % len(PRIMES)]
+            path = f"/compute/primes/start/?n={n}"
         try:
             request = Request(f"{self.site}{path}", headers={"X-Forwarded-Proto": "https"})
             with urlopen(request, timeout=30) as reply:
@@ -137,8 +143,9 @@ class Chaos:
         except OSError:
             self.figures.refused += 1
             return
-        kind = path.split("/")[1]
-        self.acknowledged[address.rpartition("=")[2]] = (kind, n // 3 if kind == "sum-start" else n)
+        total = PRIMES[n] if "primes" in path else n * (n + 1) // 2
+        fails = "bug" in path and n >= 1234567
+        self.acknowledged[address.rpartition("=")[2]] = None if fails else total
 
     # --- what is done to it -------------------------------------------------------------
 
@@ -246,8 +253,8 @@ class Chaos:
         self.figures.redeliveries = sum(
             max(0, attempt - 1) for attempt in Job.objects.values_list("attempt", flat=True)
         )
-        for task_id, (kind, n) in self.acknowledged.items():
-            self.check_run(task_id, kind == "bug-sum-start", n)
+        for task_id, total in self.acknowledged.items():
+            self.check_run(task_id, total)
         if unsettled := Job.objects.unsettled().count():
             found.append(f"{unsettled} jobs never settled")
         if queued := OrmQ.objects.count():
@@ -256,7 +263,7 @@ class Chaos:
         if late:
             found.append(f"waited too long: {[round(wait, 1) for wait in late]} s")
 
-    def check_run(self, task_id: str, buggy: bool, n: int) -> None:
+    def check_run(self, task_id: str, total: int | None) -> None:
         from django_q.models import Failure
 
         from compute.models import Run
@@ -267,7 +274,7 @@ class Chaos:
             found.append(f"{task_id}: acknowledged, and gone")
             return
         run.refresh()
-        if buggy and n >= 1234567:
+        if total is None:
             if run.state != Run.State.ERROR or not Failure.objects.filter(pk=task_id).exists():
                 found.append(f"{task_id}: should have failed, is {run.state}")
             return
@@ -275,8 +282,8 @@ class Chaos:
             self.check_error(run)
         if run.state != Run.State.DONE:
             found.append(f"{task_id}: {run.state}, {run.jobs.counts()}")
-        elif run.result != n * (n + 1) // 2:
-            found.append(f"{task_id}: total {run.result} for n={n}")
+        elif run.result != total:
+            found.append(f"{task_id}: {run} came to {run.result}")
 
     def check_error(self, run: Any) -> None:
         """An error is right only for what was killed three times, listed; a retry mends it."""
