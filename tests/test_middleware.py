@@ -82,7 +82,7 @@ def test_when_the_database_is_back_the_site_works_again(
     assert [record.levelno for record in caplog.records if record.name == "compute.middleware"] == [
         logging.ERROR
     ]
-    assert started("/sum-start/", n=10).n == 10
+    assert started("/sum-start/", n=10).parameters == {"n": 10}
 
 
 # --- CSRF -----------------------------------------------------------------------------

@@ -49,6 +49,7 @@ class Victim:
 
     task_id: str
     attempt: int
+    strike: str
     since: float  # on the clock of those who could take it over
 
 
@@ -58,6 +59,7 @@ class Figures:
     runs: int = 0
     refused: int = 0
     recoveries: list[float] = field(default_factory=list)
+    late: list[str] = field(default_factory=list)
     redeliveries: int = 0
     jobs: int = 0
     violations: list[str] = field(default_factory=list)
@@ -169,7 +171,7 @@ class Chaos:
         group = [self.random.choice(roles[role])] if role in roles else sum_of(roles)
         self.figures.kills[f"{how.name} {role}"] += 1
         if how != signal.SIGTERM or role in ("all", "supervisor"):
-            self.note_victims(node, roles, role, group, how)
+            self.note_victims(roles, role, group, how)
         for process in group:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.send_signal(how)
@@ -183,7 +185,7 @@ class Chaos:
             worker.kill()
 
     def note_victims(
-        self, node: Process, roles: Any, role: str, group: list[psutil.Process], how: int
+        self, roles: Any, role: str, group: list[psutil.Process], how: signal.Signals
     ) -> None:
         """Remember which jobs this interrupts, to see how long they wait."""
         from compute.queue.models import Job, JobState
@@ -196,15 +198,14 @@ class Chaos:
         running = self.asked(
             lambda: list(Job.objects.filter(state=JobState.RUNNING, worker__in=pids))
         )
+        strike = f"{how.name} {role} at {time.strftime('%X')}"
         for job in running:
-            self.victims.append(Victim(job.pk, job.attempt, self.able))
+            self.victims.append(Victim(job.pk, job.attempt, strike, self.able))
             if role == "worker" and how == signal.SIGKILL:
                 self.deaths[job.pk] += 1
 
     def tend(self) -> None:
         """Do what a process manager does, thaw what is due, and see what has recovered."""
-        from compute.queue.models import UNSETTLED, Job
-
         for node in list(self.nodes):
             if node.popen.poll() is not None:
                 self.nodes.remove(node)
@@ -222,13 +223,24 @@ class Chaos:
             self.able += now - self.looked
         self.looked = now
         if self.victims:
-            ids = [victim.task_id for victim in self.victims]
-            jobs = self.asked(lambda: Job.objects.defer("result", "payload").in_bulk(ids))
-            for victim in list(self.victims):
-                job = jobs.get(victim.task_id)
-                if job is None or job.attempt > victim.attempt or job.state not in UNSETTLED:
-                    self.victims.remove(victim)
-                    self.figures.recoveries.append(self.able - victim.since)
+            self.see_who_recovered()
+
+    def see_who_recovered(self) -> None:
+        from compute.queue.models import UNSETTLED, Job
+
+        ids = [victim.task_id for victim in self.victims]
+        jobs = self.asked(lambda: Job.objects.defer("result", "payload").in_bulk(ids))
+        for victim in list(self.victims):
+            job = jobs.get(victim.task_id)
+            if job is None or job.attempt > victim.attempt or job.state not in UNSETTLED:
+                self.victims.remove(victim)
+                waited = self.able - victim.since
+                self.figures.recoveries.append(waited)
+                if waited > LIMIT:
+                    until = time.strftime("%X")
+                    self.figures.late.append(
+                        f"{job}: {victim.strike}, waited {waited:.1f} s until {until}"
+                    )
 
     # --- the reckoning ------------------------------------------------------------------
 
@@ -259,9 +271,7 @@ class Chaos:
             found.append(f"{unsettled} jobs never settled")
         if queued := OrmQ.objects.count():
             found.append(f"{queued} packages left in the queue")
-        late = [wait for wait in self.figures.recoveries if wait > LIMIT]
-        if late:
-            found.append(f"waited too long: {[round(wait, 1) for wait in late]} s")
+        found += self.figures.late
 
     def check_run(self, task_id: str, total: int | None) -> None:
         from django_q.models import Failure

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -129,3 +132,23 @@ class SpeechlessError(Exception):
 
 def fail_without_words() -> None:
     raise SpeechlessError
+
+
+def slowly(value: Any, seconds: float) -> Any:
+    time.sleep(seconds)
+    return value
+
+
+def kill_its_worker(size: str) -> None:
+    """As the kernel ends a process that takes all of the memory."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def hang_at_first(note: str) -> str:
+    """Ends only when it is run a second time, which it tells by a file."""
+    try:
+        Path(note).touch(exist_ok=False)
+    except FileExistsError:
+        return "run again"
+    time.sleep(600)
+    return "run once"
