@@ -17,12 +17,12 @@ import signal
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import nullcontext
 from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
 from django.db import InterfaceError, OperationalError, connection, transaction
-from django.db.models import F
 from django.db.models.functions import Now
 from django.db.models.signals import post_save
 from django.utils import timezone
@@ -36,6 +36,7 @@ from picklefield.fields import PickledObject, dbsafe_decode, dbsafe_encode
 
 from .claims import Lease
 from .models import Job, JobState
+from .outcomes import settle
 
 log = logging.getLogger(__name__)
 
@@ -146,45 +147,42 @@ class Delivery:
 
     def fail(self, error: BaseException) -> bool:
         report = f"{message_of(error)} : {''.join(traceback.format_exception(error))}"
-        package = OrmQ.objects.filter(pk=self.lease.queue_id)
-        queued = package.values_list("payload", flat=True).first()
-        return self.settle(
-            JobState.FAILED,
-            report,
-            report,
-            {
-                "error": one_line(error),
-                "error_class": type(error).__name__[:200],
-                "payload": queued or F("payload"),
-            },
-        )
+        outcome = {"error": one_line(error), "error_class": type(error).__name__[:200]}
+        package = OrmQ.objects.filter(pk=self.lease.queue_id).first()
+        if package is not None:  # without one (`sync=True`) the job has its payload already
+            outcome["payload"] = package.payload
+        return self.settle(JobState.FAILED, report, report, outcome)
 
     def settle(
         self, state: JobState, result: Any, stored: str | None, outcome: dict[str, Any]
     ) -> bool:
         """Write the outcome everywhere or nowhere; False when it counts no more."""
-        with transaction.atomic():
-            counts = Job.objects.filter(
-                pk=self.task["id"], delivery=self.lease.delivery, state=JobState.RUNNING
-            ).update(state=state, finished_at=Now(), **outcome)
-            if not counts:
+        success = state == JobState.DONE
+        job = Job(
+            task_id=self.task["id"], delivery=self.lease.delivery, queue_id=self.lease.queue_id
+        )
+        record = None
+        if not success or self.task.get("save", True):
+            record = self.record(success, stored)
+        chain = self.task.get("chain") if success and not self.task.get("sync") else None
+        # On its own it is one write; a caller's transaction (`sync=True`) needs a savepoint.
+        whole = transaction.atomic() if chain or connection.in_atomic_block else nullcontext()
+        with whole:
+            if not settle(job, {"state": state, **outcome}, record):
                 log.warning("%s: its lease was lost, the outcome is dropped", self.task["name"])
                 return False
-            OrmQ.objects.filter(pk=self.lease.queue_id).delete()
-            success = state == JobState.DONE
-            if success and self.task.get("chain") and not self.task.get("sync"):
-                # A failed step holds its chain; django-q2 itself would go on.
-                async_chain(list(self.task["chain"]), group=self.task.get("group"), sync=False)
-            if not success or self.task.get("save", True):
-                self.save_task(success, result, stored)
+            if chain:  # a failed step holds its chain; django-q2 itself would go on
+                async_chain(list(chain), group=self.task.get("group"), sync=False)
+        if record is not None:  # hooks run after the transaction
+            record.result = result
+            transaction.on_commit(
+                lambda: post_save.send_robust(Task, instance=record, created=True, raw=False)
+            )
         return True
 
-    def save_task(self, success: bool, result: Any, stored: str | None) -> None:
-        """Write django-q2's own record, for its admin pages and `django_q.tasks.result`.
-
-        One statement and no model signal inside the transaction: hooks run after it.
-        """
-        record = Task(
+    def record(self, success: bool, stored: str | None) -> Task:
+        """django-q2's own record, for its admin pages and `django_q.tasks.result`."""
+        return Task(
             id=self.task["id"],
             name=self.task["name"],
             func=shorten(str(self.task["func"]), 256),
@@ -198,14 +196,6 @@ class Delivery:
             result=stored,
             success=success,
             attempt_count=self.lease.attempt,
-        )
-        fields = [field.name for field in Task._meta.fields if not field.primary_key]
-        Task.objects.bulk_create(
-            [record], update_conflicts=True, unique_fields=["id"], update_fields=fields
-        )
-        record.result = result
-        transaction.on_commit(
-            lambda: post_save.send_robust(Task, instance=record, created=True, raw=False)
         )
 
 

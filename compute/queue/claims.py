@@ -53,15 +53,21 @@ def claim(key: str, limit: int, node: str | None) -> list[tuple[Lease, str]]:
     return (on_postgres if connection.vendor == "postgresql" else on_sqlite)(values)
 
 
+def now() -> str:
+    """The database's clock, in SQL with parameters."""
+    if connection.vendor == "postgresql":
+        return "statement_timestamp()"
+    return "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now')"
+
+
 def on_postgres(values: dict[str, Any]) -> list[tuple[Lease, str]]:
-    now = "statement_timestamp()"
-    end = f"{now} + make_interval(secs => %(lease)s)"
+    end = f"{now()} + make_interval(secs => %(lease)s)"
     with connection.cursor() as cursor:
         cursor.execute(
             f"""
-            WITH free AS MATERIALIZED ({FREE.format(now=now)} FOR UPDATE SKIP LOCKED),
+            WITH free AS MATERIALIZED ({FREE.format(now=now())} FOR UPDATE SKIP LOCKED),
             leased AS ({LEASE.format(end=end, ids="SELECT id FROM free")}),
-            taken AS ({TAKE.format(now=now, ids="SELECT id FROM free")})
+            taken AS ({TAKE.format(now=now(), ids="SELECT id FROM free")})
             SELECT id, coalesce(delivery, 0), coalesce(attempt, 0), payload
             FROM leased LEFT JOIN taken ON queue_id = id ORDER BY id
             """,  # noqa: S608 - put together from this file alone
@@ -71,9 +77,8 @@ def on_postgres(values: dict[str, Any]) -> list[tuple[Lease, str]]:
 
 
 def on_sqlite(values: dict[str, Any]) -> list[tuple[Lease, str]]:
-    now = "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now')"
-    end = now.replace("'now'", "'now', '+' || %(lease)s || ' seconds'")
-    free = FREE.format(now=now)
+    end = now().replace("'now'", "'now', '+' || %(lease)s || ' seconds'")
+    free = FREE.format(now=now())
     with connection.cursor() as cursor:
         cursor.execute(free, values)
         if not cursor.fetchall():  # an idle node takes no write lock
@@ -82,6 +87,6 @@ def on_sqlite(values: dict[str, Any]) -> list[tuple[Lease, str]]:
             cursor.execute(LEASE.format(end=end, ids=free), values)
             payloads = sorted(cursor.fetchall())
             ids = ", ".join(str(queue_id) for queue_id, _ in payloads) or "NULL"
-            cursor.execute(TAKE.format(now=now, ids=ids), values)
+            cursor.execute(TAKE.format(now=now(), ids=ids), values)
             taken = {queue_id: rest for queue_id, *rest in cursor.fetchall()}
     return [(Lease(queue_id, *taken.get(queue_id, ())), payload) for queue_id, payload in payloads]

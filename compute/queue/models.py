@@ -16,6 +16,7 @@ from django.utils import timezone
 from django_q.models import OrmQ, Task
 from picklefield.fields import PickledObjectField
 
+from .outcomes import settle
 from .signals import group_changed
 from .wakeup import notify
 
@@ -215,19 +216,8 @@ class Job(models.Model):
         now = timezone.now()
         with transaction.atomic():
             package = OrmQ.objects.filter(pk=self.queue_id).first()
-            counts = Job.objects.filter(pk=self.pk, delivery=self.delivery).unsettled()
-            if not counts.update(
-                state=JobState.FAILED,
-                finished_at=Now(),
-                error=reason,
-                error_class=error_class,
-                payload=package.payload if package else "",
-            ):
-                return False
             task = package.task if package else {}
-            OrmQ.objects.filter(pk=self.queue_id).delete()
-            Task.objects.filter(pk=self.pk).delete()
-            Task.objects.create(
+            record = Task(
                 id=self.pk,
                 name=self.name,
                 func=str(task.get("func") or "")[:256],
@@ -240,6 +230,14 @@ class Job(models.Model):
                 success=False,
                 attempt_count=self.attempt,
             )
+            outcome = {
+                "state": JobState.FAILED,
+                "error": reason,
+                "error_class": error_class,
+                "payload": package.payload if package else "",
+            }
+            if not settle(self, outcome, record):
+                return False
             group_changed.send(sender=Job, group=self.group)
         return True
 

@@ -16,6 +16,7 @@ from django.db import (
     transaction,
 )
 from django.db.models.signals import post_save
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django_q.brokers import get_broker
 from django_q.models import Failure, OrmQ, Success, Task
@@ -23,6 +24,7 @@ from django_q.tasks import Chain, Iter, async_chain, async_iter, async_task, fet
 from hypothesis import given
 from hypothesis import strategies as st
 
+from compute.queue import call
 from compute.queue.call import PAUSES, Call, Delivery, one_line, persistently
 from compute.queue.models import Job, JobState
 from tests.queue import functions
@@ -576,7 +578,7 @@ def test_a_late_delivery_does_not_go_on_with_its_chain(node):
 
 def test_no_step_of_a_chain_is_lost_with_the_database(transactional_db, node, monkeypatch, pauses):
     async_chain([(ADD, (1,)), (ADD, (2,)), (ADD, (3,))])
-    monkeypatch.setattr(Delivery, "save_task", failing(1, Delivery.save_task))
+    monkeypatch.setattr(call, "async_chain", failing(1, async_chain))
     node.run()
     assert functions.ran == [(1, 0), (2, 0), (3, 0)]
     assert pauses == [PAUSES[0]]
@@ -775,3 +777,21 @@ def test_an_outcome_that_the_database_refuses_is_a_failure_and_not_a_job_held_fo
     assert (the_job().state, the_job().error_class) == (JobState.FAILED, "DataError")
     assert Failure.objects.filter(pk=the_job().pk).exists()
     assert not OrmQ.objects.exists()
+
+
+# --- what it costs --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("func", [functions.give, functions.fail])
+def test_claim_and_outcome_are_one_write_each(transactional_db, node, func):
+    """On Postgres in no transaction, where a process that freezes would leave rows locked."""
+    async_task(func, "x")
+    with CaptureQueriesContext(connection) as queries:
+        node.work(node.claim_one())
+    steps = [query["sql"].split()[0] for query in queries]
+    writes = [step for step in steps if step != "SELECT"]
+    if connection.vendor == "postgresql":
+        assert writes == ["WITH", "WITH"]
+    else:
+        claim = ["BEGIN", "UPDATE", "UPDATE", "COMMIT"]
+        assert writes == [*claim, "BEGIN", "UPDATE", "DELETE", "INSERT", "COMMIT"]
