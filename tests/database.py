@@ -34,11 +34,20 @@ else:
     raise pytest.UsageError(f"TEST_DATABASE is {ENGINE!r}; give sqlite or postgres.")
 
 
-def restart() -> None:
-    """Stop the database for a moment, cutting every connection; Postgres only."""
+def stop() -> None:
+    """Stop the database, cutting every connection; Postgres only."""
     assert _server is not None
     _server.stop()
+
+
+def start() -> None:
+    assert _server is not None
     _server.ensure_postgres_running()
+
+
+def restart() -> None:
+    stop()
+    start()
 
 
 # A shell's background job ignores Ctrl-C, which some tests press.
@@ -65,8 +74,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     unwanted = set()
     if not config.getoption("--long"):
         unwanted.add("long")
-    if ENGINE != "sqlite":
-        unwanted.add("once")
+    unwanted |= {"postgres"} if ENGINE == "sqlite" else {"sqlite", "once"}
     if chromium() is None and "CI" not in os.environ:
         unwanted.add("browser")
     left_out = [item for item in items if unwanted & {mark.name for mark in item.iter_markers()}]

@@ -23,7 +23,7 @@ RATE = 50  # requests a second
 
 
 @pytest.mark.long
-@pytest.mark.once
+@pytest.mark.sqlite
 def test_fifty_requests_a_second_and_eight_workers_share_a_file(processes: Processes) -> None:
     web, site = processes.web()
     nodes = [processes.node(Q_WORKERS="4") for _ in range(2)]
