@@ -117,6 +117,12 @@ class Run(models.Model):
     title = models.CharField(max_length=200)
     chunk_size = models.BigIntegerField(null=True, help_text="Empty for a run of one task.")
     chunks = models.PositiveIntegerField(default=1)
+    why = models.CharField(
+        max_length=300, blank=True, help_text="Why the site chose this chunk size, if it did."
+    )
+    session = models.CharField(
+        max_length=40, blank=True, help_text="Key of the session that started it."
+    )
     state = models.CharField(max_length=11, choices=RunState, default=RunState.IN_PROGRESS)
     result = models.JSONField(encoder=DjangoJSONEncoder, null=True, help_text="Exact, of any size.")
     trouble = models.CharField(
@@ -124,6 +130,9 @@ class Run(models.Model):
     )
     created_at = models.DateTimeField(db_default=Now())
     finished_at = models.DateTimeField(null=True)
+    work_seconds = models.FloatField(
+        null=True, help_text="How long its chunks ran, added up; once it is done."
+    )
 
     objects = RunQuerySet.as_manager()
 
