@@ -65,13 +65,9 @@ def test_of_several_queue_servers_one_is_enough(queue_server: Node) -> None:
     assert health.missing() is None
 
 
-@pytest.mark.parametrize(
-    ("app", "name"),
-    [("compute", "0002_any_computation"), ("queue", "0002_job_progress"), ("auth", "%")],
-)
-def test_a_migration_that_is_not_applied_is_missed(queue_server: Node, app: str, name: str) -> None:
-    applied = MigrationRecorder(connection).migration_qs.filter(app=app)
-    (applied if name == "%" else applied.filter(name=name)).delete()
+@pytest.mark.parametrize("app", ["compute", "queue", "auth"])
+def test_a_migration_that_is_not_applied_is_missed(queue_server: Node, app: str) -> None:
+    MigrationRecorder(connection).migration_qs.filter(app=app).latest("name").delete()
     assert_not_ready("The database lacks migrations: run `./manage.py migrate`.")
 
 
