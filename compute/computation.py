@@ -48,6 +48,8 @@ class Computation:
     #: How much there is to do, in the unit of the chunk size: `length(**parameters)`.
     #: None for what can't be cut: then `function` is called once, with the parameters.
     length: Callable[..., int] | None = None
+    #: What that unit is called: "integers" makes the page say "25 million integers/s".
+    unit: str = "units"
     #: The arguments of all chunks: `cut(chunk_size, **parameters)`.
     cut: Callable[..., list[tuple[Any, ...]]] | None = None
     #: The smallest and the largest chunk size that the site chooses by itself: half a

@@ -6,7 +6,6 @@ import re
 from typing import Any
 
 from django.conf import settings
-from django.core.paginator import Paginator
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse, QueryDict
 from django.urls import reverse
@@ -17,10 +16,9 @@ from .computation import Computation
 from .computations import all_computations
 from .forms import ChunkSizeForm, form_for
 from .models import Progress, Run
-from .queue.models import Node
+from .owners import may_manage, own
+from .pages import failures_context, run_context, runs_context, timeline_context
 from .replies import of_two_shapes, page_or_json, refuse, wants_page
-
-RUNS_PER_PAGE = 20
 
 
 class HtmxHttpRequest(HttpRequest):
@@ -62,12 +60,16 @@ class FormView(ReplyView):
         return super().dispatch(request)  # type: ignore[return-value]
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        form = form_for(self.computation, self.chunked)(parameters(request))
+        form = form_for(self.computation, self.chunked)(self.given())
         if not form.is_valid():
             return self.refuse_form(form, 400)
         return self.form_valid(form)
 
     post = get
+
+    def given(self) -> Any:
+        """What the form is filled in with."""
+        return parameters(self.request)
 
     def form_valid(self, form: ChunkSizeForm) -> HttpResponse:
         raise NotImplementedError
@@ -99,11 +101,8 @@ class StartView(FormView):
             return self.refuse_form(form, 429, headers={"Retry-After": "10"})
         with transaction.atomic():  # the run, its jobs and the queued tasks, or nothing
             run = self.start(**form.cleaned_data)
-        address = self.address(run)
-        if wants_page(self.request):
-            return of_two_shapes(HttpResponse(status=303, headers={"Location": address}))
-        link = {"task_progress": self.request.build_absolute_uri(address)}
-        return of_two_shapes(JsonResponse(link))
+            own(self.request, run)
+        return reply_with(self.request, self.address(run), {})
 
     def start(self, chunk_size: int | None = None, **parameters: Any) -> Run:
         return Run.objects.start(self.computation, parameters, chunk_size)
@@ -116,29 +115,90 @@ class CheckView(ReplyView):
     """How a run stands, by the id that its start gave."""
 
     def get(self, request: HtmxHttpRequest, name: str = "") -> HttpResponse:
-        task_id = request.GET.get("task_id", "")
-        if not task_id:
-            return refuse(request, 400, "Give the task_id that starting the run returned.")
-        run = find_run(task_id)
-        if run is None:
-            return refuse(
-                request, 404, "No run has this task_id; use the one that starting it returned."
-            )
+        run = find_run(request)
+        if isinstance(run, HttpResponse):
+            return run
         progress = run.progress()
         if progress.settled == (run.state == Run.State.IN_PROGRESS):  # the note is out of date
             progress = run.refresh()
-        context = {"run": run, "progress": progress, "failures": run.failures()}
-        # htmx swaps a part of the page; the rest stays as it is.
+        if not wants_page(request):
+            return page_or_json(request, "", {}, self.data(run, progress))
+        if request.htmx and "timeline" in request.GET:
+            return page_or_json(request, "compute/_timeline.html", timeline_context(run), {})
+        context = run_context(request, run, progress)
+        if not (request.htmx and context["running"]):
+            context |= {**failures_context(run), **timeline_context(run)}
+        # htmx swaps a part of the page; the rest stays as it is, until the run has ended.
         template = "compute/_run.html" if request.htmx else "compute/run.html"
-        data = self.data(run, progress) if not wants_page(request) else {}
-        return page_or_json(request, template, context, data)
+        return page_or_json(request, template, context, {})
 
     def data(self, run: Run, progress: Progress) -> dict[str, Any]:
         return {
-            "status": run.state,
+            "status": run.status,
             "result": run.result,
             "error": run.error(),
             "progress": progress_data(progress),
+        }
+
+
+class CancelView(ReplyView):
+    """Ends a run: what waits is withdrawn, what runs is stopped."""
+
+    http_method_names = ["post"]
+    done = "cancelled"
+
+    def post(self, request: HttpRequest, name: str) -> HttpResponse:
+        run = find_run(request)
+        if isinstance(run, HttpResponse):
+            return run
+        if not may_manage(request, run):
+            return refuse_stranger(request)
+        return reply_with(request, run.get_absolute_url(), {self.done: self.act(run)})
+
+    def act(self, run: Run) -> int:
+        staff = self.request.user.is_staff
+        return run.cancel(self.request.user.get_username() if staff else "who started it")
+
+
+class RetryView(CancelView):
+    """Queues the failed chunks of a run again."""
+
+    done = "retried"
+
+    def act(self, run: Run) -> int:
+        return run.retry()
+
+
+class AgainView(StartView):
+    """Starts what another run computed once more, in chunks of the same or another size."""
+
+    http_method_names = ["post"]
+    template = "compute/run.html"
+    run: Run
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if request.method == "POST":
+            run = find_run(request)
+            if isinstance(run, HttpResponse):
+                return run
+            self.run, kwargs["name"] = run, run.computation
+        return super().dispatch(request, *args, **kwargs)
+
+    def given(self) -> dict[str, Any]:
+        """What was typed for the other run; the chunk size may be another."""
+        given = {name: retyped(value) for name, value in self.run.parameters.items()}
+        length = self.computation.length
+        if length is not None:
+            same = self.run.chunk_size or max(1, length(**self.run.parameters))  # one task: all
+            given["chunk_size"] = parameters(self.request).get("chunk_size", str(same))
+        return given
+
+    def context(self, form: ChunkSizeForm) -> dict[str, Any]:
+        return {
+            **run_context(self.request, self.run, self.run.refresh()),
+            **failures_context(self.run),
+            **timeline_context(self.run),
+            "form": form,
         }
 
 
@@ -169,21 +229,35 @@ def parameters(request: HttpRequest) -> QueryDict:
     return given
 
 
-def find_run(task_id: str) -> Run | None:
-    if not re.fullmatch(r"[0-9a-f]{32}", task_id):
-        return None
-    return Run.objects.filter(task_id=task_id).first()
+def retyped(value: Any) -> Any:
+    """A parameter of a run, as a form takes it."""
+    return [str(each) for each in value] if isinstance(value, list) else str(value)
+
+
+def find_run(request: HttpRequest) -> Run | HttpResponse:
+    """The run that the request means, or why there is none."""
+    task_id = parameters(request).get("task_id", "")
+    if not task_id:
+        return refuse(request, 400, "Give the task_id that starting the run returned.")
+    known = re.fullmatch(r"[0-9a-f]{32}", task_id)
+    run = Run.objects.filter(task_id=task_id).first() if known else None
+    return run or refuse(
+        request, 404, "No run has this task_id; use the one that starting it returned."
+    )
+
+
+def refuse_stranger(request: HttpRequest) -> HttpResponse:
+    return refuse(request, 403, "Only whoever started this run may do that, and staff.")
+
+
+def reply_with(request: HttpRequest, address: str, data: dict[str, Any]) -> HttpResponse:
+    """Send a browser on to a run; tell a program where it is, and what was done."""
+    if wants_page(request):
+        return of_two_shapes(HttpResponse(status=303, headers={"Location": address}))
+    return of_two_shapes(
+        JsonResponse({**data, "task_progress": request.build_absolute_uri(address)})
+    )
 
 
 def progress_data(progress: Progress) -> dict[str, int]:
     return {"done": progress.done, "failed": progress.failed, "total": progress.total}
-
-
-def runs_context(request: HttpRequest) -> dict[str, Any]:
-    """What a page with a form and the list of runs shows."""
-    return {
-        "page": Paginator(Run.objects.all(), RUNS_PER_PAGE).get_page(request.GET.get("page")),
-        "queue_server": Node.objects.alive().exists(),
-        "computations": all_computations().values(),
-        "has_session": settings.SESSION_COOKIE_NAME in request.COOKIES,
-    }

@@ -44,10 +44,11 @@ class RunState(models.TextChoices):
     IN_PROGRESS = "in-progress", "running"
     DONE = "done", "done"
     ERROR = "error", "failed"
+    CANCELLED = "cancelled", "cancelled"
 
 
 #: What a run notes of its jobs.
-NOTED = ("state", "result", "trouble", "finished_at")
+NOTED = ("state", "result", "trouble", "finished_at", "work_seconds")
 
 
 class RunQuerySet(models.QuerySet["Run"]):
@@ -120,8 +121,8 @@ class Run(models.Model):
     why = models.CharField(
         max_length=300, blank=True, help_text="Why the site chose this chunk size, if it did."
     )
-    session = models.CharField(
-        max_length=40, blank=True, help_text="Key of the session that started it."
+    owner = models.CharField(
+        max_length=32, blank=True, help_text="What the session that started it is known by."
     )
     state = models.CharField(max_length=11, choices=RunState, default=RunState.IN_PROGRESS)
     result = models.JSONField(encoder=DjangoJSONEncoder, null=True, help_text="Exact, of any size.")
@@ -147,6 +148,11 @@ class Run(models.Model):
         return f"{reverse('check', args=[self.computation])}?task_id={self.task_id}"
 
     @property
+    def status(self) -> str:
+        """Its state as programs are told it, who know of no cancelling."""
+        return RunState.ERROR if self.state == RunState.CANCELLED else self.state
+
+    @property
     def jobs(self) -> JobQuerySet:
         return Job.objects.in_group(self.task_id)
 
@@ -169,11 +175,10 @@ class Run(models.Model):
         if self.state != RunState.ERROR or self.trouble:
             return self.trouble or None
         bad = self.failures()
-        cancelled = bad.filter(state=JobState.CANCELLED).first()
-        first = cancelled or bad.first()
+        first = bad.first()
         if first is None:
             return "its chunks have been removed"
-        if cancelled or self.chunks == 1:
+        if self.chunks == 1:
             return first.error
         return (
             f"{bad.count():,} of {self.chunks:,} chunks failed, the first being "
@@ -181,7 +186,7 @@ class Run(models.Model):
         )
 
     def failures(self) -> JobQuerySet:
-        return self.jobs.filter(state__in=(JobState.FAILED, JobState.CANCELLED))
+        return self.jobs.filter(state=JobState.FAILED)
 
     def refresh(self) -> Progress:
         """Note what the jobs say by now; tells it, too."""
@@ -191,12 +196,16 @@ class Run(models.Model):
             if not progress.settled:
                 run.state, run.finished_at, run.trouble = RunState.IN_PROGRESS, None, ""
             elif progress.failed:
-                run.state = RunState.ERROR
+                cancelled = run.jobs.filter(state=JobState.CANCELLED).first()
+                run.state = RunState.CANCELLED if cancelled else RunState.ERROR
+                run.trouble = cancelled.error[:500] if cancelled else ""
             elif run.state != RunState.DONE:
                 run.combine()
             if progress.settled and run.finished_at is None:
-                last = run.jobs.aggregate(models.Max("finished_at"))["finished_at__max"]
-                run.finished_at = last or run.created_at
+                took = models.F("finished_at") - models.F("started_at")
+                jobs = run.jobs.aggregate(last=models.Max("finished_at"), work=models.Sum(took))
+                run.finished_at = jobs["last"] or run.created_at
+                run.work_seconds = jobs["work"].total_seconds() if jobs["work"] else None
             run.save(update_fields=NOTED)
         for name in NOTED:  # what goes with this progress, even if it is out of date by now
             setattr(self, name, getattr(run, name))
@@ -223,4 +232,8 @@ class Run(models.Model):
 
     def retry(self) -> int:
         """Queue every failed chunk again; how many there were."""
-        return sum(job.retry() for job in self.jobs.filter(state=JobState.FAILED))
+        return sum(job.retry() for job in self.failures())
+
+    def cancel(self, by: str) -> int:
+        """Withdraw what waits and stop what runs; how many chunks that were."""
+        return self.jobs.cancel(f"cancelled by {by}")

@@ -44,7 +44,7 @@ class RunCommand(BaseCommand):
                 f"{run.get_absolute_url()}"
             )
             sys.exit(130 if isinstance(error, KeyboardInterrupt) else 1)
-        if run.state == Run.State.ERROR:
+        if run.state != Run.State.DONE:
             raise CommandError(run.error())
         self.stdout.write(json.dumps(run.result))
 

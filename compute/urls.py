@@ -19,6 +19,9 @@ urlpatterns = [
     path("compute/<slug:name>/", generic.ComputationView.as_view(), name="computation"),
     path("compute/<slug:name>/start/", generic.StartView.as_view(), name="start"),
     path("compute/<slug:name>/check/", generic.CheckView.as_view(), name="check"),
+    path("compute/<slug:name>/cancel/", generic.CancelView.as_view(), name="cancel"),
+    path("compute/<slug:name>/retry/", generic.RetryView.as_view(), name="retry"),
+    path("compute/<slug:name>/again/", generic.AgainView.as_view(), name="again"),
     path("healthz", views.HealthView.as_view(), name="healthz"),
     path("readyz", views.ReadyView.as_view(), name="readyz"),
 ]

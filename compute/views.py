@@ -104,7 +104,7 @@ class SumAsyncProgressView(CheckView):
     """How a run stands, by the id that its start gave: of one task or of many."""
 
     def data(self, run: Run, progress: Progress) -> dict[str, Any]:
-        return {"status": run.state, "total": run.result, "error": run.error()}
+        return {"status": run.status, "total": run.result, "error": run.error()}
 
 
 class SplitSumAsyncProgressView(CheckView):
@@ -112,7 +112,7 @@ class SplitSumAsyncProgressView(CheckView):
 
     def data(self, run: Run, progress: Progress) -> dict[str, Any]:
         return {
-            "status": run.state,
+            "status": run.status,
             "raw": run.results() if run.state == Run.State.DONE else None,
             "total": run.result,
             "error": run.error(),

@@ -98,7 +98,8 @@ def test_the_queue_never_mentions_a_sum(path: Path) -> None:
     for token, after in zip(tokens, [*tokens[1:], tokens[-1]], strict=True):
         if token.string in ("sum", "Sum") and after.string == "(":
             continue  # Python's and Django's own
-        assert not re.search(r"(?<![a-z])sum|chunk_size", token.string, re.I), token.line
+        # (SQL has one, too.)
+        assert not re.search(r"(?<![a-z])sum(?!\()|chunk_size", token.string, re.I), token.line
 
 
 GENERIC = [

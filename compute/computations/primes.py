@@ -63,6 +63,7 @@ PRIMES = Computation(
     form=PrimesForm,
     function=count_primes,
     length=lambda n: n,
+    unit="integers",
     cut=lambda chunk_size, n: chunking.ranges(n, chunk_size),
     chunk_sizes=(1_000_000, 100_000_000),
     combine=sum,

@@ -38,6 +38,7 @@ SUM = Computation(
     form=SumForm,
     function=tasks.get_sum_range,
     length=lambda n: n,
+    unit="integers",
     cut=lambda chunk_size, n: chunking.ranges(n, chunk_size),
     chunk_sizes=(1_000_000, 100_000_000),
     combine=sum,

@@ -6,14 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import django_q.admin
 from django.contrib import admin, messages
-from django.db import transaction
 from django.db.models import Model, QuerySet
-from django.db.models.functions import Now
 from django.http import HttpRequest
 from django_q.models import Failure, OrmQ
 
-from .models import Job, JobState, Node
-from .signals import group_changed
+from .models import Job, Node
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Model]
@@ -99,18 +96,11 @@ class QueueAdmin(django_q.admin.QueueAdmin):
     def delete_model(self, request: HttpRequest, obj: OrmQ) -> None:
         self.delete_queryset(request, OrmQ.objects.filter(pk=obj.pk))
 
-    @transaction.atomic  # no node may take one in between
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[OrmQ]) -> None:
-        jobs = Job.objects.filter(queue_id__in=list(queryset.values_list("pk", flat=True)))
-        groups = set(jobs.unsettled().values_list("group", flat=True))
-        jobs.unsettled().update(
-            state=JobState.CANCELLED,
-            finished_at=Now(),
-            error=f"cancelled by {request.user.get_username()}",
-        )
-        queryset.delete()
-        for group in groups:
-            group_changed.send(sender=Job, group=group)
+        queue_ids = list(queryset.values_list("pk", flat=True))
+        jobs = Job.objects.filter(queue_id__in=queue_ids)
+        jobs.cancel(f"cancelled by {request.user.get_username()}")
+        OrmQ.objects.filter(pk__in=queue_ids).delete()  # what has no job
 
 
 def say_retried(model_admin: Any, request: HttpRequest, count: int) -> None:

@@ -18,7 +18,7 @@ from django_q.signing import BadSignature, SignedPackage
 
 from .call import job_for, one_line, take_enqueuing
 from .claims import Lease, claim
-from .models import FREE, Job, Node
+from .models import FREE, Job, JobState, Node
 from .wakeup import notify
 
 log = logging.getLogger(__name__)
@@ -108,6 +108,12 @@ class DatabaseBroker(ORM):
         """Write down how much of what a worker of this node runs is done, from 0 to 1."""
         held = Job.objects.filter(node=self.node, queue_id=queue_id).unsettled()
         held.update(progress=min(1, max(0, progress)))
+
+    def cancelled(self, queue_ids: list[int]) -> list[int]:
+        """Which of what this node's workers run has been cancelled."""
+        held = Job.objects.filter(node=self.node, queue_id__in=queue_ids)
+        cancelled = set(held.filter(state=JobState.CANCELLED).values_list("queue_id", flat=True))
+        return [queue_id for queue_id in queue_ids if queue_id in cancelled]
 
     def delete(self, ack_id: Lease | int) -> None:
         super().delete(ack_id.queue_id if isinstance(ack_id, Lease) else ack_id)

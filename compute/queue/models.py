@@ -129,6 +129,25 @@ class JobQuerySet(models.QuerySet["Job"]):
         for job in self.unsettled():
             job.fail(reason, error_class)
 
+    def cancel(self, reason: str) -> int:
+        """Withdraw what waits, and stop what runs, wherever; how many jobs that were.
+
+        A node notices within a second and ends the worker, whatever that is doing; an
+        outcome that is quicker than this counts. Two commits, for a claim locks package
+        and job in the other order: a package that a crash leaves between them has no
+        job to run, and the worker that gets it drops it.
+        """
+        groups = set(self.unsettled().order_by().values_list("group", flat=True))
+        count = self.unsettled().update(
+            state=JobState.CANCELLED, finished_at=Now(), error=reason, payload=""
+        )
+        cancelled = Job.objects.filter(pk__in=self.order_by().values("pk"))
+        cancelled = cancelled.filter(state=JobState.CANCELLED)
+        OrmQ.objects.filter(pk__in=cancelled.values("queue_id")).delete()
+        for group in groups:
+            group_changed.send(sender=Job, group=group)
+        return count
+
 
 class Job(models.Model):
     """One queued task, from the moment it is queued; for every task, whoever queued it.

@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 MARGIN = 1.5
 #: Seconds that django-q2's worker adds to a time limit, for the task to be ended by it.
 TIMEOUT_MARGIN = 3
+#: Why the sentinel itself ended a process.
+CANCELLED, FROZEN = "ran what has been cancelled", "was frozen"
 #: Seconds between two calls of django-q2's scheduler.
 SCHEDULE = 30
 
@@ -106,14 +108,18 @@ class NodeSentinel(Sentinel):  # pragma: no cover - runs in forked processes (te
 
     def check(self) -> None:
         """One round: replace what has died or is frozen, renew leases, give a sign of life."""
+        cancelled = self.cancelled()
         for process in [*self.pool, self.monitor, self.pusher]:
             frozen = self.frozen.sees(process.pid)
-            if frozen or (process in self.pool and process.timer.value == 0):
-                process.join(0 if frozen else MARGIN)  # after a timeout it ends by itself
+            if process in cancelled or frozen:
+                process.kill()
+                process.join()
+            elif process in self.pool and process.timer.value == 0:
+                process.join(MARGIN)  # after a timeout it ends by itself
                 process.kill()
                 process.join()
             if not process.is_alive():
-                process.frozen = frozen
+                process.why = CANCELLED if process in cancelled else frozen and FROZEN
                 self.replace(process)
         # A beat after each: a database that is locked makes it wait, but is no reason to die.
         for step in (self.bury, self.renew, self.note_progress, Stat(self).save):
@@ -123,11 +129,33 @@ class NodeSentinel(Sentinel):  # pragma: no cover - runs in forked processes (te
             self.scheduled = time.monotonic()
             scheduler(broker=self.broker)
 
+    def cancelled(self) -> list[Any]:
+        """The workers whose job has been cancelled, stopped where they are.
+
+        Stopped before a second look, so that none has gone on to another job meanwhile.
+        """
+        holders = {process.inbox.held.value: process for process in self.pool}
+        holders.pop(0, None)
+        try:
+            found = self.broker.cancelled(list(holders)) if holders else []
+        except DatabaseError as error:
+            log.warning("nothing can be cancelled: %s", one_line(error))
+            return []
+        stopped = []
+        for queue_id in found:
+            process = holders[queue_id]
+            os.kill(process.pid, signal.SIGSTOP)
+            if process.inbox.held.value == queue_id:
+                stopped.append(process)
+            else:
+                os.kill(process.pid, signal.SIGCONT)
+        return stopped
+
     def replace(self, process: Any) -> None:
         role = "worker" if process in self.pool else "monitor"
         role = "pusher" if process == self.pusher else role
-        how = "was frozen" if process.frozen else ended(process.exitcode)
-        quiet = role == "worker" and process.exitcode == 0
+        how = process.why or ended(process.exitcode)
+        quiet = role == "worker" and (process.exitcode == 0 or how == CANCELLED)
         log.log(
             logging.INFO if quiet else logging.ERROR,
             "%s %s %s, starting another",
@@ -156,7 +184,7 @@ class NodeSentinel(Sentinel):  # pragma: no cover - runs in forked processes (te
                     limit = process.timer.limit.value - TIMEOUT_MARGIN
                     reason = f"it ran for more than {limit:.0f} seconds and had to be killed"
                     held.fail(reason, "TimeoutException")
-                elif process.frozen or process.exitcode == 0:
+                elif process.why or process.exitcode == 0:
                     held.give_back()
                 else:
                     held.bury(ended(process.exitcode))

@@ -152,3 +152,19 @@ def hang_at_first(note: str) -> str:
         return "run again"
     time.sleep(600)
     return "run once"
+
+
+def stubborn(seconds: float) -> None:
+    """Lets no exception end it."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            while time.monotonic() < end:
+                time.sleep(0.01)
+        except BaseException:  # noqa: S112
+            continue
+
+
+def deaf(seconds: float) -> int:
+    """One call of C code, for about that long and longer; Python never gets a word in."""
+    return sum(range(int(seconds * 10**8)))

@@ -283,3 +283,31 @@ def test_a_node_reloads_when_the_code_changes(processes: Processes, tmp_path: Pa
     assert wait_for_state(async_task("math.factorial", 5), Job.State.DONE).result == 120
     assert node.text().count("the code has changed") == 1
     assert node.stop() == 0
+
+
+# --- cancelling -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("function", ["stubborn", "deaf"])
+def test_a_cancelled_task_is_stopped_where_it_runs_and_nothing_else_is_hurt(
+    processes: Processes, function: str
+) -> None:
+    function = f"tests.queue.functions.{function}"
+    nodes = [processes.node(Q_WORKERS="2"), processes.node(Q_WORKERS="2")]
+    group = async_iter(function, [60, 60])
+    other = async_task("time.sleep", 4)
+    for task_id in (*Job.objects.in_group(group).values_list("pk", flat=True), other):
+        wait_for_state(task_id, Job.State.RUNNING)
+    ran = list(Job.objects.in_group(group))
+    assert Job.objects.in_group(group).cancel("cancelled by a test") == 2
+    for one in ran:
+        assert one.worker
+        worker = one.worker
+        wait_until(lambda worker=worker: not psutil.pid_exists(worker), 2, "its worker has ended")
+    assert Job.objects.in_group(group).counts()["cancelled"] == 2
+    assert wait_for_state(other, Job.State.DONE).attempt == 1
+    again = async_iter("math.factorial", list(range(20)))
+    wait_until(lambda: results(again), 10)
+    for node in nodes:
+        wait_until(lambda node=node: len(workers_of(node)) == 2, 5, "two workers")
+        assert node.stop() == 0

@@ -1,0 +1,139 @@
+"""What a run's page draws: shapes as numbers and SVG path data. Pure: no Django in here.
+
+One path per state, however many chunks: a path's dashes make its cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from math import ceil, sqrt
+from typing import Any
+
+#: Side of a grid's cell, and of the dash in it that one sees.
+CELL = 10
+#: Width of a lane of the timeline, in its own units, which stretch.
+WIDTH = 1000
+
+
+@dataclass
+class Grid:
+    """A cell for each letter, in rows from left to right."""
+
+    columns: int
+    rows: int
+    #: For each letter that occurs, the path that its cells lie on.
+    paths: dict[str, str]
+
+    @property
+    def width(self) -> int:
+        return self.columns * CELL
+
+    @property
+    def height(self) -> int:
+        return self.rows * CELL
+
+
+def grid(letters: str) -> Grid:
+    """Four times as wide as high, but at least twenty cells wide."""
+    columns = max(20, ceil(sqrt(4 * len(letters))))
+    paths: dict[str, str] = {}
+    for top in range(0, len(letters), columns):
+        left = 0
+        for letter, same in groupby(letters[top : top + columns]):
+            length = len(list(same))
+            middle = top // columns * CELL + CELL // 2
+            stroke = f"M{left * CELL} {middle}h{length * CELL}"
+            paths[letter] = paths.get(letter, "") + stroke
+            left += length
+    return Grid(columns, max(1, ceil(len(letters) / columns)), paths)
+
+
+@dataclass
+class Bar:
+    """One chunk in a lane, or several that are too short to be told apart."""
+
+    left: float
+    width: float
+    state: str
+    count: int
+    seconds: float
+    first: int
+    attempt: int
+
+
+@dataclass
+class Lane:
+    """What one worker did; a worker that took a dead one's place goes on in its lane."""
+
+    node: str
+    number: int
+    until: float
+    bars: list[Bar] = field(default_factory=list)
+
+    @property
+    def count(self) -> int:
+        return sum(bar.count for bar in self.bars)
+
+    @property
+    def paths(self) -> dict[str, str]:
+        """A path for each state, for a lane of many bars."""
+        found: dict[str, str] = {}
+        for bar in self.bars:
+            stroke = f"M{bar.left:g} 0h{max(1, bar.width):g}"
+            found[bar.state] = found.get(bar.state, "") + stroke
+        return found
+
+
+@dataclass
+class Timeline:
+    """What the workers of all nodes did, from the first start to the last end."""
+
+    lanes: list[Lane]
+    seconds: float
+
+
+def timeline(spans: Sequence[Any]) -> Timeline:
+    """Lanes of spans (`compute.queue.overview.Span`) that are sorted by their start."""
+    if not spans:
+        return Timeline([], 0.0)
+    start = spans[0].start
+    seconds = max(max(span.end for span in spans) - start, 0.001)
+    lanes = lanes_of(spans)
+    for span in spans:
+        lanes[span.node, span.worker].bars.append(
+            Bar(
+                left=round((span.start - start) / seconds * WIDTH, 1),
+                width=round((span.end - span.start) / seconds * WIDTH, 1),
+                state=span.state,
+                count=span.jobs,
+                seconds=span.end - span.start,
+                first=span.first + 1,
+                attempt=span.attempt,
+            )
+        )
+    shown = {id(lane): lane for lane in lanes.values()}.values()
+    return Timeline(sorted(shown, key=lambda lane: (lane.node, lane.number)), seconds)
+
+
+def lanes_of(spans: Sequence[Any]) -> dict[tuple[str, int], Lane]:
+    """A lane for each worker of each node: that of one which had ended before, or a new one."""
+    ends: dict[tuple[str, int], float] = {}
+    for span in spans:
+        worker = span.node, span.worker
+        ends[worker] = max(span.end, ends.get(worker, 0.0))
+    lanes: dict[tuple[str, int], Lane] = {}
+    nodes: dict[str, list[Lane]] = {}
+    for span in spans:
+        worker = span.node, span.worker
+        if worker in lanes:
+            continue
+        mine = nodes.setdefault(span.node, [])
+        lane = next((lane for lane in mine if lane.until <= span.start), None)
+        if lane is None:
+            lane = Lane(span.node, len(mine) + 1, 0.0)
+            mine.append(lane)
+        lane.until = ends[worker]
+        lanes[worker] = lane
+    return lanes
