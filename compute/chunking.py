@@ -1,6 +1,16 @@
 """How a range of numbers is cut into chunks. Pure: no Django in here."""
 
+from __future__ import annotations
+
+from math import ceil, sqrt
+
 MAX_CHUNKS = 10_000
+
+#: Seconds that a chunk costs beside its work: to queue, claim and settle it.
+OVERHEAD = 0.005
+#: How many chunks a worker gets at most, unless they took over LONGEST seconds each.
+CHUNKS_EACH = 20
+LONGEST = 30
 
 
 def ranges(n: int, chunk_size: int) -> list[tuple[int, int]]:
@@ -19,11 +29,30 @@ def smallest_chunk_size(n: int) -> int:
     return max(1, -(-n // MAX_CHUNKS))
 
 
-def default_chunk_size(n: int, smallest: int = 1_000_000, largest: int = 100_000_000) -> int:
-    """About twenty chunks, so that every worker has some and none waits long for the last.
+def best_chunk_size(length: int, speed: float | None, workers: int) -> tuple[int, str]:
+    """The chunk size with which a run ends soonest, and why, in a sentence.
 
-    But none under `smallest`, where queueing would cost more than the work (for sums: a
-    million numbers), and none over `largest`, which takes some seconds (100 million
-    numbers; the tutorial advises 5 to 30 s), unless there would be over MAX_CHUNKS.
+    `speed` is how much of the length one worker does in a second, None if nobody knows.
+
+    Every worker gets the same number of chunks, k, so that none is left with a straggler
+    while chunks cost about the same. More of them cost more overhead, k·o; fewer let the
+    others wait longer for whoever is last, on average half a chunk, T/2k, where T is what
+    one worker has to do. The two together are least at k = √(T/2o). Beyond CHUNKS_EACH
+    nothing is gained; a chunk of over LONGEST seconds loses too much when its worker dies.
     """
-    return max(smallest, min(largest, -(-n // 20)), smallest_chunk_size(n))
+    workers = max(workers, 1)
+    if not speed:
+        each = CHUNKS_EACH // 2
+        why = "Nothing is known of its speed yet"
+    else:
+        if length / speed < 2 * OVERHEAD:  # not worth cutting
+            workers = 1
+        seconds = length / speed / workers
+        each = max(1, min(CHUNKS_EACH, round(sqrt(seconds / (2 * OVERHEAD)))))
+        each = max(each, ceil(seconds / LONGEST))
+        why = f"Each takes about {seconds / each:.2g} s, as fast as this was lately"
+    size = max(-(-length // (each * workers)), smallest_chunk_size(length))
+    count = -(-length // size)
+    chunks = f"{count:,} chunk{'' if count == 1 else 's'}"
+    of_workers = f"{workers:,} worker{'' if workers == 1 else 's'}"
+    return size, f"Chosen by the site: {chunks} for {of_workers}. {why}."

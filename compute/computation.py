@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
+from timeit import repeat
 from typing import Any
 
 from django import forms
-
-from . import chunking
 
 
 def the_only_one(results: Iterable[Any]) -> Any:
@@ -52,9 +52,9 @@ class Computation:
     unit: str = "units"
     #: The arguments of all chunks: `cut(chunk_size, **parameters)`.
     cut: Callable[..., list[tuple[Any, ...]]] | None = None
-    #: The smallest and the largest chunk size that the site chooses by itself: half a
-    #: second's work or more, so that queueing costs little, and no more than some seconds'.
-    chunk_sizes: tuple[int, int] = (1, 10**18)
+    #: Arguments of a call of `function` that takes some milliseconds, and its length: how
+    #: the site learns how fast this is, to choose a chunk size, before there are runs.
+    sample: tuple[tuple[Any, ...], int] | None = None
     #: One result of the chunks' results, which come one by one, in the order of `cut`.
     combine: Callable[[Iterable[Any]], Any] = the_only_one
     #: The combined result as people read it.
@@ -63,8 +63,11 @@ class Computation:
     def __str__(self) -> str:
         return self.name
 
-    def default_chunk_size(self, parameters: dict[str, Any]) -> int | None:
-        """What the site chooses; None if this can't be cut."""
-        if self.length is None:
-            return None
-        return chunking.default_chunk_size(self.length(**parameters), *self.chunk_sizes)
+
+@cache
+def sampled_speed(computation: Computation) -> float | None:
+    """How much of the length is done in a second, here and now; None without a sample."""
+    if computation.sample is None:
+        return None
+    arguments, length = computation.sample
+    return length / min(repeat(lambda: computation.function(*arguments), number=1, repeat=3))

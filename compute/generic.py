@@ -49,6 +49,7 @@ class FormView(ReplyView):
     template = "compute/computation.html"
     computation: Computation
     chunked = True
+    request: HtmxHttpRequest
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if "name" in kwargs:
@@ -84,8 +85,13 @@ class FormView(ReplyView):
             self.request, status, detail, headers=headers, template=self.template, context=context
         )
 
+    def page_or_part(self) -> str:
+        """htmx asks for the list of runs alone, again and again."""
+        return "compute/_runs.html" if self.request.htmx else self.template
+
     def context(self, form: ChunkSizeForm) -> dict[str, Any]:
-        return {"form": form, "computation": self.computation, **runs_context(self.request)}
+        runs = runs_context(self.request, self.computation)
+        return {"form": form, "computation": self.computation, **runs}
 
 
 class StartView(FormView):
@@ -215,7 +221,7 @@ class ComputationView(FormView):
             "parameters": {name: str(field.help_text) for name, field in form.fields.items()},
             "start": request.build_absolute_uri(reverse("start", args=[self.computation.name])),
         }
-        return page_or_json(request, self.template, self.context(form), data)
+        return page_or_json(request, self.page_or_part(), self.context(form), data)
 
 
 # --- shared by the views -------------------------------------------------------------

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from statistics import median
 from typing import Any, NamedTuple
 
+from django.conf import settings
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models, transaction
 from django.db.models.functions import Now
 from django.urls import reverse
 from django_q.tasks import async_task
 
-from .computation import Computation
+from . import chunking
+from .computation import Computation, sampled_speed
 from .computations import all_computations
+from .queue import overview
 from .queue.call import one_line, shorten
 from .queue.fanout import async_iter
-from .queue.models import Job, JobQuerySet, JobState
+from .queue.models import Job, JobQuerySet, JobState, Node
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +51,9 @@ class RunState(models.TextChoices):
     CANCELLED = "cancelled", "cancelled"
 
 
+#: Seconds that the chunks of a run take on average if they say how fast a worker is, and
+#: how many such runs are asked.
+TELLING, TOLD = 0.05, 5
 #: What a run notes of its jobs.
 NOTED = ("state", "result", "trouble", "finished_at", "work_seconds")
 
@@ -64,19 +71,54 @@ class RunQuerySet(models.QuerySet["Run"]):
             run.refresh()
         return marked.count()
 
+    def speed(self, computation: Computation) -> float | None:
+        """How much of its length one worker does in a second; None if nobody knows.
+
+        The median of the last runs whose chunks were no trifles; without any, a sample.
+        """
+        if computation.length is None:
+            return None
+        told = self.filter(
+            computation=computation.name,
+            state=RunState.DONE,
+            work_seconds__gt=TELLING * models.F("chunks"),
+        )
+        speeds = [
+            computation.length(**run.parameters) / run.work_seconds
+            for run in told.order_by("-id")[:TOLD]
+            if run.work_seconds
+        ]
+        return median(speeds) if speeds else sampled_speed(computation)
+
+    def best_chunk_size(
+        self, computation: Computation, parameters: dict[str, Any]
+    ) -> tuple[int, str]:
+        """What the site chooses for something that can be cut, and why."""
+        length = computation.length(**parameters) if computation.length else 1
+        return chunking.best_chunk_size(
+            length, self.speed(computation), Node.objects.workers() or settings.Q_WORKERS
+        )
+
     def start(
         self, computation: Computation, parameters: dict[str, Any], chunk_size: int | None = None
     ) -> Run:
         """Queue a computation, cut into chunks if it can be; run and tasks, or nothing."""
         if computation.cut is None:
             return self.start_one(computation, computation.function, parameters)
-        chunk_size = chunk_size or computation.default_chunk_size(parameters)
+        why = ""
+        if chunk_size is None:
+            chunk_size, why = self.best_chunk_size(computation, parameters)
         chunks = computation.cut(chunk_size, **parameters)
         title = computation.title(**parameters)
         with transaction.atomic():
             task_id = async_iter(computation.function, chunks, task_name=title)
             return self.note(
-                task_id, computation, parameters, chunk_size=chunk_size, chunks=len(chunks)
+                task_id,
+                computation,
+                parameters,
+                chunk_size=chunk_size,
+                chunks=len(chunks),
+                why=why,
             )
 
     def start_one(
@@ -148,6 +190,11 @@ class Run(models.Model):
         return f"{reverse('check', args=[self.computation])}?task_id={self.task_id}"
 
     @property
+    def took(self) -> float | None:
+        """Seconds from its start to its end; None before that."""
+        return (self.finished_at - self.created_at).total_seconds() if self.finished_at else None
+
+    @property
     def status(self) -> str:
         """Its state as programs are told it, who know of no cancelling."""
         return RunState.ERROR if self.state == RunState.CANCELLED else self.state
@@ -202,10 +249,9 @@ class Run(models.Model):
             elif run.state != RunState.DONE:
                 run.combine()
             if progress.settled and run.finished_at is None:
-                took = models.F("finished_at") - models.F("started_at")
-                jobs = run.jobs.aggregate(last=models.Max("finished_at"), work=models.Sum(took))
-                run.finished_at = jobs["last"] or run.created_at
-                run.work_seconds = jobs["work"].total_seconds() if jobs["work"] else None
+                last = run.jobs.aggregate(models.Max("finished_at"))["finished_at__max"]
+                run.finished_at = last or run.created_at
+                run.work_seconds = overview.pace(run.task_id).work
             run.save(update_fields=NOTED)
         for name in NOTED:  # what goes with this progress, even if it is out of date by now
             setattr(self, name, getattr(run, name))

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from typing import Any
+from urllib.parse import urlencode
 
 from django.conf import settings
 from django.core.paginator import Paginator
-from django.http import HttpRequest
+from django.db import models
+from django.http import HttpRequest, QueryDict
+from django.urls import reverse
 from django_q.models import Failure
 
 from . import pictures
+from .computation import Computation
 from .computations import all_computations
 from .models import Progress, Run
 from .owners import may_manage
 from .queue import overview
 from .queue.call import shorten, shown
-from .queue.models import Job, Node
+from .queue.models import UNSETTLED, Job, Node
 
 RUNS_PER_PAGE = 20
 #: How many failed chunks a run's page describes.
@@ -34,12 +40,79 @@ def site_context(request: HttpRequest) -> dict[str, Any]:
     }
 
 
-def runs_context(request: HttpRequest) -> dict[str, Any]:
-    """What a page with a form and the list of runs shows."""
+def runs_context(request: HttpRequest, computation: Computation | None = None) -> dict[str, Any]:
+    """What a page with the list of runs shows: all, or those of one computation.
+
+    The address may narrow it down: `state`, and `q`, an id, a parameter or part of a title.
+    """
+    asked = request.GET if request.method == "GET" else QueryDict()
+    runs, search = Run.objects.all(), asked.get("q", "").strip()[:200]
+    if computation:
+        runs = runs.filter(computation=computation.name)
+    if search:
+        runs = runs.filter(matching(search))
+    counts = dict(runs.order_by().values_list("state").annotate(models.Count("pk")))
+    state = asked.get("state", "")
+    tabs = [("", "all", sum(counts.values()))]
+    tabs += [(value, label, counts.get(value, 0)) for value, label in Run.State.choices]
+    if state in Run.State.values:
+        runs = runs.filter(state=state)
+    page = Paginator(runs, RUNS_PER_PAGE).get_page(asked.get("page"))
     return {
         **site_context(request),
-        "page": Paginator(Run.objects.all(), RUNS_PER_PAGE).get_page(request.GET.get("page")),
+        "page": page,
+        "tabs": tabs,
+        "state": state,
+        "search": search,
+        "narrowed": urlencode([(name, asked[name]) for name in ("state", "q") if name in asked]),
+        "rows": rows_of(page.object_list),
+        "unfinished": counts.get(Run.State.IN_PROGRESS, 0),
+        "runs_at": reverse("computation", args=[computation.name]) if computation else "/",
         "computations": all_computations().values(),
+    }
+
+
+def matching(search: str) -> models.Q:
+    found = models.Q(task_id=search) | models.Q(title__icontains=search)
+    if re.fullmatch("[0-9]{1,18}", search, re.ASCII):
+        found |= models.Q(parameters__n=int(search))
+    return found
+
+
+def rows_of(runs: Iterable[Run]) -> list[tuple[Run, float]]:
+    """Each run and how much of it is done, from 0 to 1; one query for all that are unfinished."""
+    runs = list(runs)
+    unfinished = [run.task_id for run in runs if run.state == Run.State.IN_PROGRESS]
+    of_group = Job.objects.filter(group__in=unfinished).order_by().values_list("group")
+    found = {
+        group: (settled, done + (reported or 0.0))
+        for group, settled, done, reported in of_group.annotate(
+            settled=models.Count("pk", filter=~models.Q(state__in=UNSETTLED)),
+            done=models.Count("pk", filter=models.Q(state=Job.State.DONE)),
+            reported=models.Sum("progress", filter=models.Q(state=Job.State.RUNNING)),
+        )
+    }
+    rows = []
+    for run in runs:
+        settled, done = found.get(run.task_id, (0, 0.0))
+        if run.task_id in unfinished and settled == run.chunks:
+            run.refresh()  # the note is out of date
+        rows.append((run, done / run.chunks if run.chunks else 1.0))
+    return rows
+
+
+def estimate_context(computation: Computation, given: object) -> dict[str, Any]:
+    """How long it will take, in seconds, by the speed that was measured: for a length given
+    as it was typed, and what a browser needs to tell it for another."""
+    speed = Run.objects.speed(computation) or 0.0
+    workers = Node.objects.workers() or settings.Q_WORKERS
+    typed = str(given)
+    length = int(typed) if re.fullmatch("[0-9]{1,18}", typed, re.ASCII) else 0
+    return {
+        "speed": round(speed),
+        "workers": workers,
+        "alone": length / speed if speed else 0.0,
+        "split": length / speed / workers if speed else 0.0,
     }
 
 
@@ -78,8 +151,8 @@ def timeline_context(run: Run) -> dict[str, Any]:
     grain = 0.0
     told = run.chunks <= (TOLD_LIVE if running else TOLD_ENDED)
     if not told:
-        workers = sum(Node.objects.alive().values_list("workers", flat=True))
-        grain = (overview.pace(run.task_id).elapsed or 0) * max(workers, 2) / BARS
+        workers = max(2, Node.objects.workers())
+        grain = (overview.pace(run.task_id).elapsed or 0) * workers / BARS
     timeline = pictures.timeline(overview.spans(run.task_id, grain))
     nodes = Node.objects.in_bulk({lane.node for lane in timeline.lanes})
     return {

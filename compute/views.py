@@ -14,6 +14,7 @@ from .computations.sums import BUGGY_SUM, SUM, title
 from .forms import ChunkSizeForm, form_for
 from .generic import CheckView, ReplyView
 from .models import Progress, Run
+from .pages import estimate_context, runs_context
 from .queue.fanout import async_iter
 from .replies import page_or_json
 
@@ -25,7 +26,13 @@ class FormView(generic.FormView):
     computation = SUM
 
     def context(self, form: ChunkSizeForm) -> dict[str, Any]:
-        return {**super().context(form), "sync_max": settings.SUM_SYNC_MAX_N}
+        return {
+            "form": form,
+            "sync_max": settings.SUM_SYNC_MAX_N,
+            "presets": [10**7, 10**8, 3 * 10**9],
+            **estimate_context(SUM, form["n"].value()),
+            **runs_context(self.request),
+        }
 
 
 class HomeView(FormView):
@@ -34,10 +41,10 @@ class HomeView(FormView):
     http_method_names = ["get", "head"]
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        context = self.context(form_for(SUM)())
+        context = self.context(form_for(SUM)(initial=request.GET.dict()))
         links = [request.build_absolute_uri(run.get_absolute_url()) for run in context["page"]]
         data = {"runs": [{"task_progress": link} for link in links]}
-        return page_or_json(request, self.template, context, data)
+        return page_or_json(request, self.page_or_part(), context, data)
 
 
 class SumView(FormView):
@@ -94,10 +101,13 @@ class SplitSumAsyncStartView(StartView):
     check = "split-sum-async-progress"
 
     def start(self, n: int, chunk_size: int | None = None) -> Run:  # type: ignore[override]
-        chunk_size = chunk_size or chunking.default_chunk_size(n)
+        why = ""
+        if chunk_size is None:
+            chunk_size, why = Run.objects.best_chunk_size(SUM, {"n": n})
         chunks = chunking.ranges(n, chunk_size)
         task = async_iter(tasks.get_sum_range, chunks, task_name=title(n))
-        return Run.objects.note(task, SUM, {"n": n}, chunk_size=chunk_size, chunks=len(chunks))
+        sizes = {"chunk_size": chunk_size, "chunks": len(chunks), "why": why}
+        return Run.objects.note(task, SUM, {"n": n}, **sizes)
 
 
 class SumAsyncProgressView(CheckView):

@@ -26,7 +26,8 @@ def test_a_duration_has_two_places_at_most(seconds: float | None, text: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("number", "text"), [(7, "7"), (1234.4, "1,234"), (25_312_000, "25.3 million")]
+    ("number", "text"),
+    [(7, "7"), (1234.4, "1,234"), (25_312_000, "25.3 million"), (10**7, "10 million")],
 )
 def test_an_amount(number: float, text: str) -> None:
     assert amount(number) == text

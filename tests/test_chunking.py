@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compute.chunking import MAX_CHUNKS, default_chunk_size, ranges, smallest_chunk_size
+from compute.chunking import MAX_CHUNKS, best_chunk_size, ranges, smallest_chunk_size
 
 
 @given(n=st.integers(0, 5000), chunk_size=st.integers(1, 6000))
@@ -45,14 +45,36 @@ def test_the_smallest_chunk_size_is_the_smallest_that_fits(n):
     assert size == 1 or chunks(size - 1) > MAX_CHUNKS
 
 
-@given(n=st.integers(0, 10**18))
-def test_the_default_chunk_size_makes_no_too_many_chunks(n):
-    assert default_chunk_size(n) >= smallest_chunk_size(n)
+@given(
+    n=st.integers(0, 10**18),
+    speed=st.none() | st.floats(1, 1e10),
+    workers=st.integers(0, 1000),
+)
+def test_the_best_chunk_size_makes_neither_too_many_chunks_nor_none(n, speed, workers):
+    size, _ = best_chunk_size(n, speed, workers)
+    assert size >= smallest_chunk_size(n) >= 1
 
 
 @pytest.mark.parametrize(
-    ("n", "size"),
-    [(1000, 1_000_000), (200_000_000, 10_000_000), (3 * 10**9, 10**8), (10**12, 10**8)],
+    ("n", "speed", "workers", "chosen"),
+    [
+        (3 * 10**9, 25e6, 2, "40 chunks for 2 workers. Each takes about 3 s"),
+        (10**9, 10e6, 2, "40 chunks for 2 workers. Each takes about 2.5 s"),
+        (10**7, 25e6, 2, "8 chunks for 2 workers. Each takes about 0.05 s"),
+        (10**6, 25e6, 2, "2 chunks for 2 workers. Each takes about 0.02 s"),
+        (1, 25e6, 2, "1 chunk for 1 worker. Each takes about 4e-08 s"),
+        (0, 25e6, 2, "0 chunks for 1 worker. Each takes about 0 s"),
+        (10**12, 25e6, 4, "1,336 chunks for 4 workers. Each takes about 30 s"),
+    ],
 )
-def test_the_default_chunk_size(n, size):
-    assert default_chunk_size(n) == size
+def test_the_best_chunk_size(n, speed, workers, chosen):
+    size, why = best_chunk_size(n, speed, workers)
+    assert f"{-(-n // size):,} chunk" in chosen
+    assert why == f"Chosen by the site: {chosen}, as fast as this was lately."
+
+
+def test_without_a_speed_each_worker_gets_some_chunks():
+    assert best_chunk_size(1000, None, 1) == (
+        100,
+        "Chosen by the site: 10 chunks for 1 worker. Nothing is known of its speed yet.",
+    )

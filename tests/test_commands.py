@@ -124,8 +124,8 @@ def test_sum_of_no_chunks_needs_no_queue_server(db: None) -> None:
     ("arguments", "total", "chunk_size", "chunks"),
     [
         (["1000"], 500500, None, 1),
-        (["1000", "--split"], 500500, 1_000_000, 1),
-        (["2500000", "--split"], 3125001250000, 1_000_000, 3),
+        (["1000", "--split"], 500500, 1000, 1),
+        (["2500000", "--split", "--chunk-size", "1000000"], 3125001250000, 1_000_000, 3),
         (["1000", "--split", "--chunk-size", "300"], 500500, 300, 4),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

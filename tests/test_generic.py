@@ -10,11 +10,12 @@ import pytest
 from django.test import Client
 
 from compute import computations
+from compute.computation import sampled_speed
 from compute.computations import all_computations
 from compute.computations.primes import PRIMES
 from compute.computations.sums import SUM
 from compute.models import Run
-from compute.queue.models import Job
+from compute.queue.models import Job, Node
 from tests.conftest import check, run_jobs, started
 
 START, CHECK = "/compute/primes/start/", "/compute/primes/check/"
@@ -26,7 +27,7 @@ def declare(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
     def declare(**fields: Any) -> None:
         declared = {**all_computations(), fields["name"]: replace(PRIMES, **fields)}
-        for module in ("models", "generic", "terminal", "management.commands.compute"):
+        for module in ("models", "pages", "generic", "terminal", "management.commands.compute"):
             monkeypatch.setattr(f"compute.{module}.all_computations", lambda: declared)
 
     return declare
@@ -61,9 +62,36 @@ def test_a_run_from_start_to_result(db: None) -> None:
     assert check(run, CHECK) == {**in_progress, "status": "done", "result": 168}
 
 
-def test_the_site_chooses_a_chunk_size(db: None) -> None:
-    assert started(START, n=40_000_000).chunk_size == 2_000_000
-    assert started(START, n=10).chunk_size == 1_000_000
+def test_the_site_chooses_a_chunk_size_by_the_speed_of_the_last_runs(queue_server: Node) -> None:
+    run = started(START, n=100, chunk_size=50)
+    run_jobs()
+    run.refresh()
+    assert run.work_seconds is not None
+    # Chunks of 0.02 s say more of the queue than of the computation.
+    for n, seconds in ((10**6, 1), (3 * 10**6, 2), (10**6, 0.5), (10**9, 0.04)):
+        Run.objects.create(
+            task_id=f"{n}-{seconds}",
+            computation="primes",
+            parameters={"n": n},
+            state=Run.State.DONE,
+            chunks=2,
+            work_seconds=seconds,
+        )
+    assert Run.objects.speed(PRIMES) == 1_500_000
+    run = started(START, n=30_000_000)
+    assert run.chunk_size == 750_000
+    assert run.why == (
+        "Chosen by the site: 40 chunks for 2 workers. "
+        "Each takes about 0.5 s, as fast as this was lately."
+    )
+    assert started(START, n=10, chunk_size=5).why == ""
+
+
+def test_without_runs_a_sample_tells_the_speed(db: None, declare: Any) -> None:
+    assert Run.objects.speed(PRIMES) == sampled_speed(PRIMES) > 10_000  # type: ignore[operator]
+    declare(name="unknown", sample=None)
+    run = started("/compute/unknown/start/", n=1000)
+    assert "Nothing is known of its speed yet." in run.why
 
 
 def test_what_cannot_be_cut_is_one_task(db: None) -> None:

@@ -76,7 +76,10 @@ def test_the_site_imports_nothing_of_the_app(path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "allowed"),
     [
-        ("models", ("compute.queue", "compute.computation", "compute.computations")),
+        (
+            "models",
+            ("compute.queue", "compute.chunking", "compute.computation", "compute.computations"),
+        ),
         ("forms", ("compute.chunking", "compute.computation", "compute.fields")),
         ("fields", ()),
         ("computation", ("compute.chunking",)),

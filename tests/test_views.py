@@ -76,7 +76,7 @@ def test_the_page_lists_a_run_with_its_state_and_total(db: None) -> None:
     run = started("/split-sum-start/", n=2000, chunk_size=500)
     html = page("/")
     assert f'<a href="{run.get_absolute_url()}">sum 1–2,000</a>' in html
-    assert "split into chunks (4)" in html
+    assert "split into 4 chunks" in html
     assert '<span class="state in-progress">running</span>' in html
     run_jobs()
     run.refresh()
@@ -97,11 +97,11 @@ def test_a_page_holds_twenty_runs(db: None) -> None:
     html = page("/")
     assert html.count('<th scope="row">') == 20
     assert "Page 1 of 3" in html
-    assert '<a rel="next" href="?page=2">Older</a>' in html
+    assert '<a rel="next" href="/?page=2">Older</a>' in html
     assert 'rel="prev"' not in html
     html = page("/?page=2")
-    assert '<a rel="prev" href="?page=1">Newer</a>' in html
-    assert '<a rel="next" href="?page=3">Older</a>' in html
+    assert '<a rel="prev" href="/?page=1">Newer</a>' in html
+    assert '<a rel="next" href="/?page=3">Older</a>' in html
     html = page("/?page=3")
     assert html.count('<th scope="row">') == 1
     assert 'rel="next"' not in html
@@ -129,6 +129,101 @@ def test_more_runs_need_no_more_queries(db: None) -> None:
     with CaptureQueriesContext(connection) as many:
         page("/")
     assert len(many) == len(few)
+
+
+# --- the list narrowed down ---------------------------------------------------------------
+
+
+def test_tabs_count_the_runs_of_each_state_and_show_them(db: None) -> None:
+    runs_by_hand(3)
+    started("/sum-start/", n=777)
+    html = page("/")
+    for value, text in [("", "all 4"), ("in-progress", "running 1"), ("done", "done 3")]:
+        assert re.search(f'href="/\\?state={value}#runs"[^>]*>{text}</a>', html)
+    assert 'href="/?state=#runs" aria-current="true">all' in html
+    html = page("/?state=in-progress")
+    assert html.count('<th scope="row">') == 1
+    assert "sum 1–777" in html
+    assert 'href="/?state=in-progress#runs" aria-current="true"' in html
+
+
+def test_a_run_is_found_by_id_or_n_or_title(db: None) -> None:
+    run = started("/sum-start/", n=2000)
+    started("/sum-start/", n=12000)
+    for search in (run.task_id, "2000", "1–2,0"):
+        html = page(f"/?q={search}")
+        assert html.count('<th scope="row">') == 1
+        assert run.get_absolute_url() in html
+    assert page("/?q=sum").count('<th scope="row">') == 2
+
+
+@pytest.mark.parametrize("search", ["nothing", "9" * 5000, "%00", "٣", "<b>", "%", "&state=done"])
+def test_what_is_not_found_says_how_to_go_on(db: None, search: str) -> None:
+    started("/sum-start/", n=2000)
+    html = page(f"/?q={search}")
+    assert "No run is like that." in html or "sum 1–2,000" in html
+    assert "<b>" not in html
+
+
+def test_an_unknown_state_shows_all(db: None) -> None:
+    started("/sum-start/", n=2000)
+    assert "sum 1–2,000" in page("/?state=odd")
+
+
+def test_the_pages_of_a_list_stay_narrowed_down(db: None) -> None:
+    runs_by_hand(41)
+    html = page("/?state=done&page=2")
+    assert 'href="/?state=done&amp;page=3"' in html
+    assert 'hx-get="/?state=done&amp;page=2"' in html
+
+
+def test_htmx_gets_the_list_alone(db: None) -> None:
+    run = started("/split-sum-start/", n=40, chunk_size=10)
+    run.jobs.filter(position=0).update(state=JobState.DONE)
+    run.jobs.filter(position=1).update(state=JobState.RUNNING, progress=0.5)
+    html = page("/", **FRAGMENT)
+    assert html.strip().startswith('<section id="runs-list"')
+    assert 'value="0.3750" aria-label="37 % done"' in html
+    assert 'hx-trigger="every 2s"' in html
+    Run.objects.update(state=Run.State.DONE)
+    assert 'hx-trigger="every 10s"' in page("/compute/sum/", **FRAGMENT)
+
+
+def test_the_list_heals_a_note_that_was_lost(db: None) -> None:
+    finish_by_hand(started("/split-sum-start/", n=10, chunk_size=5), 15, 40)
+    assert '<td class="number">55</td>' in page("/")
+
+
+def test_a_computations_page_lists_its_own_runs(db: None) -> None:
+    run = started("/sum-start/", n=2000)
+    assert run.get_absolute_url() not in page("/compute/primes/")
+    assert run.get_absolute_url() in page("/compute/sum/")
+
+
+# --- the estimate -------------------------------------------------------------------------
+
+
+def test_the_page_tells_how_long_it_will_take(queue_server: Node) -> None:
+    Run.objects.create(
+        task_id="1", parameters={"n": 10**8}, computation="sum", state="done", work_seconds=10
+    )
+    html = page("/?n=1000000000")
+    assert 'value="1000000000"' in html
+    assert "About 50 s split among 2 workers, 1 min 40 s as one task." in html
+    assert 'data-speed="10000000" data-workers="2"' in html
+
+
+@pytest.mark.parametrize("n", ["", "x", "-5", "9" * 5000, "%3Cb%3E"])
+def test_without_an_n_there_is_no_estimate(db: None, n: str) -> None:
+    html = page(f"/?n={n}")
+    assert "as one task.</p>" not in html
+    assert "<b>" not in html
+
+
+def test_the_tutorials_three_numbers_are_a_click_away(db: None) -> None:
+    html = page("/")
+    for n, text in [(10**7, "10 million"), (10**8, "100 million"), (3 * 10**9, "3 billion")]:
+        assert f'<a href="/?n={n}">{text}</a>' in html
 
 
 # --- the form again -------------------------------------------------------------------

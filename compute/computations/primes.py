@@ -65,6 +65,6 @@ PRIMES = Computation(
     length=lambda n: n,
     unit="integers",
     cut=lambda chunk_size, n: chunking.ranges(n, chunk_size),
-    chunk_sizes=(1_000_000, 100_000_000),
+    sample=((1, 1_000_000), 1_000_000),
     combine=sum,
 )

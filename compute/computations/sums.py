@@ -40,7 +40,7 @@ SUM = Computation(
     length=lambda n: n,
     unit="integers",
     cut=lambda chunk_size, n: chunking.ranges(n, chunk_size),
-    chunk_sizes=(1_000_000, 100_000_000),
+    sample=((1, 200_000), 200_000),
     combine=sum,
 )
 
@@ -50,6 +50,7 @@ BUGGY_SUM = replace(
     line="Fails for every n of 1,234,567 or more; made for debugging.",
     function=tasks.get_sum_buggy,
     length=None,
+    sample=None,
     cut=None,
     combine=the_only_one,
 )

@@ -26,6 +26,10 @@ class NodeQuerySet(models.QuerySet["Node"]):
         """Nodes that gave a sign of life lately and have not said goodbye."""
         return self.filter(stopped_at=None, seen_at__gt=Now() - Node.SILENCE)
 
+    def workers(self) -> int:
+        """How many workers the nodes that are alive have together."""
+        return self.alive().aggregate(workers=models.Sum("workers"))["workers"] or 0
+
     def left_behind(self, host: str, is_alive: Callable[[int], bool]) -> NodeQuerySet:
         """Nodes of this host that have not said goodbye, and whose process has ended."""
         mine = self.filter(host=host, stopped_at=None).exclude(pid=os.getpid())

@@ -29,9 +29,10 @@ def duration(seconds: float | None) -> str:
 
 @register.filter
 def amount(number: float) -> str:
-    """A large number in words, 25.3 million; a smaller one with its thousands apart."""
+    """A large number in words, 3 billion or 25.3 million; a smaller one with its thousands apart."""
     whole = round(number)
-    return str(intword(whole) if whole >= 10**6 else intcomma(whole))
+    text = str(intword(whole) if whole >= 10**6 else intcomma(whole))
+    return text.replace(".0 ", " ")
 
 
 @register.filter

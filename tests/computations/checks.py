@@ -9,7 +9,8 @@ from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
 
-from compute.computation import Computation
+from compute import chunking
+from compute.computation import Computation, sampled_speed
 from compute.forms import form_for
 
 
@@ -46,7 +47,7 @@ def cuts_of(
     if computation.cut is None or computation.length is None:
         return [[tuple(parameters.values())]]
     length = computation.length(**parameters)
-    chosen = computation.default_chunk_size(parameters)
+    chosen, _ = chunking.best_chunk_size(length, sampled_speed(computation), workers=2)
     sizes = {chosen, max(1, length), max(1, length // 3), max(1, length // chunks)}
     return [computation.cut(size, **parameters) for size in sorted(sizes)]
 

@@ -54,3 +54,27 @@ document.addEventListener("DOMContentLoaded", () => {
   announce();
   offerCopying();
 });
+
+// How long the sum will take, while its n is typed.
+function inWords(seconds) {
+  if (seconds < 10) return `${seconds.toFixed(1)} s`;
+  if (seconds < 60) return `${Math.round(seconds)} s`;
+  if (seconds < 3600) return `${Math.round(seconds / 60)} min`;
+  if (seconds < 86400) return `${Math.round(seconds / 3600)} h`;
+  return `${Math.round(seconds / 86400)} d`;
+}
+
+let typed;
+document.addEventListener("input", (event) => {
+  const estimate = document.getElementById("estimate");
+  if (event.target.id !== "id_n" || !estimate) return;
+  clearTimeout(typed);
+  typed = setTimeout(() => {
+    const { speed, workers } = estimate.dataset;
+    const known = /^[0-9]{1,18}$/.test(event.target.value) && speed > 0;
+    const alone = event.target.value / speed;
+    estimate.textContent = known
+      ? `About ${inWords(alone / workers)} split among ${workers} worker${workers === "1" ? "" : "s"}, ${inWords(alone)} as one task.`
+      : "";
+  }, 400);
+});
