@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -12,7 +13,8 @@ from django.core.paginator import Paginator
 from django.db import models
 from django.http import HttpRequest, QueryDict
 from django.urls import reverse
-from django_q.models import Failure
+from django.utils import timezone
+from django_q.models import Failure, OrmQ
 
 from . import pictures
 from .computation import Computation
@@ -24,6 +26,8 @@ from .queue.call import shorten, shown
 from .queue.models import UNSETTLED, Job, Node
 
 RUNS_PER_PAGE = 20
+#: How long a queue server that is gone stays on the page of nodes.
+LATELY = timedelta(hours=1)
 #: How many failed chunks a run's page describes.
 FAILURES_SHOWN = 10
 #: Up to how many chunks the timeline tells each, while it is asked for every few seconds.
@@ -180,3 +184,42 @@ def described(job: Job, record: Failure | None) -> dict[str, Any]:
         named = [f"{key}={shown(value)}" for key, value in (record.kwargs or {}).items()]
         arguments = shorten(", ".join([*map(shown, record.args or ()), *named]), 1000)
     return {"job": job, "record": record, "arguments": arguments}
+
+
+def nodes_context() -> dict[str, Any]:
+    """The queue servers that are alive or were lately, what their workers run, what waits."""
+    now = timezone.now()
+    alive = set(Node.objects.alive().values_list("pk", flat=True))
+    nodes = list(Node.objects.filter(seen_at__gt=now - LATELY))
+    running: dict[str, list[Job]] = {}
+    for job in Job.objects.filter(node__in=nodes, state=Job.State.RUNNING).order_by("worker"):
+        running.setdefault(job.node_id or "", []).append(job)
+    waiting = OrmQ.objects.filter(lock__lte=now)
+    oldest = Job.objects.filter(queue_id=waiting.order_by("pk").values("pk")[:1]).first()
+    return {
+        "now": now,
+        "nodes": [
+            {
+                "node": node,
+                "alive": node.pk in alive,
+                "state": node_state(node, node.pk in alive),
+                "seen": (now - node.seen_at).total_seconds(),
+                "up": (now - node.started_at).total_seconds(),
+                "running": [
+                    {"job": job, "seconds": (now - job.started_at).total_seconds()}
+                    for job in running.get(node.pk, [])
+                    if job.started_at
+                ],
+            }
+            for node in nodes
+        ],
+        "waiting": waiting.count(),
+        "oldest": (now - oldest.queued_at).total_seconds() if oldest else None,
+        "queue_server": bool(alive),
+    }
+
+
+def node_state(node: Node, alive: bool) -> str:
+    if alive:
+        return "alive"
+    return "stopped" if node.stopped_at else "silent"

@@ -22,6 +22,7 @@ urlpatterns = [
     path("compute/<slug:name>/cancel/", generic.CancelView.as_view(), name="cancel"),
     path("compute/<slug:name>/retry/", generic.RetryView.as_view(), name="retry"),
     path("compute/<slug:name>/again/", generic.AgainView.as_view(), name="again"),
+    path("nodes/", views.NodesView.as_view(), name="nodes"),
     path("healthz", views.HealthView.as_view(), name="healthz"),
     path("readyz", views.ReadyView.as_view(), name="readyz"),
 ]

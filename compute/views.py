@@ -14,7 +14,7 @@ from .computations.sums import BUGGY_SUM, SUM, title
 from .forms import ChunkSizeForm, form_for
 from .generic import CheckView, ReplyView
 from .models import Progress, Run
-from .pages import estimate_context, runs_context
+from .pages import estimate_context, nodes_context, runs_context
 from .queue.fanout import async_iter
 from .replies import page_or_json
 
@@ -128,6 +128,36 @@ class SplitSumAsyncProgressView(CheckView):
             "error": run.error(),
             "progress": generic.progress_data(progress),
         }
+
+
+class NodesView(ReplyView):
+    """The queue servers, what their workers run, and what waits."""
+
+    def get(self, request: generic.HtmxHttpRequest) -> HttpResponse:
+        context = nodes_context()
+        data = {
+            "waiting": context["waiting"],
+            "oldest_seconds": context["oldest"],
+            "nodes": [
+                {
+                    "name": each["node"].name,
+                    "host": each["node"].host,
+                    "state": each["state"],
+                    "since": each["node"].started_at,
+                    "seen": each["node"].seen_at,
+                    "workers": each["node"].workers,
+                    "ended": each["node"].ended,
+                    "restarts": each["node"].restarts,
+                    "running": [
+                        {"task": str(one["job"]), "seconds": one["seconds"]}
+                        for one in each["running"]
+                    ],
+                }
+                for each in context["nodes"]
+            ],
+        }
+        template = "compute/_nodes.html" if request.htmx else "compute/nodes.html"
+        return page_or_json(request, template, context, data)
 
 
 class HealthView(ReplyView):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,9 +11,11 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from compute.models import Run
 from compute.queue.models import Job, JobState, Node
+from tests import recipes
 from tests.conftest import finish_by_hand, run_jobs, started
 
 HTML = {"accept": "text/html"}
@@ -438,3 +441,52 @@ def test_static_files_that_pages_name_are_there(db: None, settings: Any) -> None
         response = client.get(address if address.startswith("/") else f"/{address}")
         assert response.status_code == 200, address
         assert b"".join(response.streaming_content), address
+
+
+# --- queue servers --------------------------------------------------------------------------
+
+
+def test_the_page_of_nodes_tells_who_runs_what_and_what_waits(queue_server: Node) -> None:
+    run = started("/split-sum-start/", n=40, chunk_size=10)
+    first = run.jobs[0]
+    Job.objects.filter(pk=first.pk).update(
+        state=JobState.RUNNING,
+        node=queue_server,
+        worker=77,
+        started_at=timezone.now() - timedelta(seconds=42),
+    )
+    Job.objects.update(queued_at=timezone.now() - timedelta(seconds=90))
+    Node.objects.update(ended=12345, restarts=3)
+    html = page("/nodes/")
+    for text in ("tests", "here", "12,345", "2, 1 at work", "sum 1–40, chunk 1 of 4, for 42 s"):
+        assert text in html
+    assert re.search(r"Tasks waiting</dt><dd>4<", html)
+    assert re.search(r"The oldest waits for</dt><dd>1 min 30 s<", html)
+    assert page("/nodes/", **FRAGMENT).strip().startswith('<section id="nodes"')
+    said = Client().get("/nodes/").json()
+    assert said["waiting"] == 4
+    assert said["oldest_seconds"] == pytest.approx(90, abs=5)
+    (node,) = said["nodes"]
+    assert (node["name"], node["state"], node["workers"], node["ended"]) == (
+        "tests",
+        "alive",
+        2,
+        12345,
+    )
+    assert node["running"] == [
+        {"task": "sum 1–40, chunk 1 of 4", "seconds": pytest.approx(42, abs=5)}
+    ]
+
+
+def test_nodes_that_are_gone_are_told_apart(db: None) -> None:
+    now = timezone.now()
+    minute = timedelta(minutes=1)
+    recipes.node.make(name="quiet-one", seen_at=now - minute)
+    recipes.node.make(name="ended-one", seen_at=now - minute, stopped_at=now - minute)
+    recipes.node.make(name="old-one", seen_at=now - 61 * minute)
+    html = page("/nodes/")
+    assert re.search(r'node-silent">silent</span> quiet-one', html)
+    assert re.search(r'node-stopped">stopped</span> ended-one', html)
+    assert "old-one" not in html
+    assert "No queue server is running" in html
+    assert "The oldest waits for</dt><dd>–<" in html

@@ -64,6 +64,7 @@ class NodeAdmin(ReadOnlyAdmin):
         "host",
         "pid",
         "workers",
+        "ended",
         "restarts",
         "started_at",
         "seen_at",

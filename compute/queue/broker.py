@@ -47,6 +47,8 @@ class DatabaseBroker(ORM):
 
     #: Id of the node whose processes use this broker; None outside of a queue server.
     node: str | None = None
+    #: How many tasks that node's workers have ended, as its sentinel counts them.
+    ended: int = 0
 
     _written: tuple[float, str] = (0.0, "")
 
@@ -149,6 +151,7 @@ class DatabaseBroker(ORM):
                 "pid": stat.pid,
                 "workers": len(stat.workers),
                 "restarts": stat.reincarnations,
+                "ended": self.ended,
                 "started_at": stat.tob,
                 "seen_at": Now(),
                 "stopped_at": Now() if stat.status == Conf.STOPPED else None,

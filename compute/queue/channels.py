@@ -102,10 +102,13 @@ class Inbox:
         self.held = RawValue("q", 0)
         #: How much of that is done, as it says.
         self.progress = RawValue("d", 0)
+        #: How many tasks the worker has ended.
+        self.ended = RawValue("L", 0)
         self.noted = 0.0  # what the sentinel has written down of it
 
     def get(self) -> dict[str, Any] | str:
         """The next task, or STOP; waits for one, and for a database that is away."""
+        self.ended.value += self.held.value > 0
         self.held.value = 0
         while not self.stopping.value:
             task = self.claim()

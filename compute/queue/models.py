@@ -49,6 +49,7 @@ class Node(models.Model):
     pid = models.IntegerField("process id")
     workers = models.PositiveIntegerField(default=0)
     restarts = models.PositiveIntegerField("process restarts", default=0)
+    ended = models.PositiveBigIntegerField("tasks ended", default=0)
     started_at = models.DateTimeField()
     seen_at = models.DateTimeField("last sign of life")
     stopped_at = models.DateTimeField(null=True)

@@ -74,6 +74,7 @@ class NodeSentinel(Sentinel):  # pragma: no cover - runs in forked processes (te
         self.bell = Bell()
         self.dead: list[Any] = []  # workers whose end is not yet written down
         self.frozen = Frozen()
+        self.ended = 0  # tasks, by workers that are gone
         self.renewed = self.scheduled = self.noted = time.monotonic()
         broker = get_broker()
         broker.node = cluster_id.hex
@@ -121,6 +122,7 @@ class NodeSentinel(Sentinel):  # pragma: no cover - runs in forked processes (te
             if not process.is_alive():
                 process.why = CANCELLED if process in cancelled else frozen and FROZEN
                 self.replace(process)
+        self.broker.ended = self.ended + sum(each.inbox.ended.value for each in self.pool)
         # A beat after each: a database that is locked makes it wait, but is no reason to die.
         for step in (self.bury, self.renew, self.note_progress, Stat(self).save):
             step()
@@ -164,6 +166,7 @@ class NodeSentinel(Sentinel):  # pragma: no cover - runs in forked processes (te
             how,
         )
         if role == "worker":
+            self.ended += process.inbox.ended.value
             self.dead.append(process)
             self.pool.remove(process)
         connections.close_all()  # no process may inherit one

@@ -29,7 +29,7 @@ def duration(seconds: float | None) -> str:
 
 @register.filter
 def amount(number: float) -> str:
-    """A large number in words, 3 billion or 25.3 million; a smaller one with its thousands apart."""
+    """A large number in words, 25.3 million; a smaller one with its thousands apart."""
     whole = round(number)
     text = str(intword(whole) if whole >= 10**6 else intcomma(whole))
     return text.replace(".0 ", " ")
