@@ -19,6 +19,8 @@ def refresh_run(sender: Any, group: str, **kwargs: Any) -> None:
     """The queue says that a group has settled, or is at work again: note it on its run."""
     from .models import Run
 
-    run = Run.objects.filter(task_id=group).first()
+    run = Run.objects.filter(task_id=group).select_related("sweep").first()
     if run:
         run.refresh()
+        if run.sweep:
+            run.sweep.advance()

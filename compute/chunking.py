@@ -56,3 +56,11 @@ def best_chunk_size(length: int, speed: float | None, workers: int) -> tuple[int
     chunks = f"{count:,} chunk{'' if count == 1 else 's'}"
     of_workers = f"{workers:,} worker{'' if workers == 1 else 's'}"
     return size, f"Chosen by the site: {chunks} for {of_workers}. {why}."
+
+
+def sizes_to_try(length: int, workers: int) -> list[int]:
+    """Five to seven chunk sizes between the two ends, the largest first: from one chunk to
+    thousands. Fewer if `length` is too short to be cut so finely."""
+    counts = [1, workers, 4 * workers, 20 * workers, 100 * workers, 1_000, 5_000]
+    counts = [min(count, MAX_CHUNKS, length) for count in counts]
+    return sorted({-(-length // count) for count in counts if count}, reverse=True)

@@ -16,8 +16,13 @@ from .computation import Computation
 from .computations import all_computations
 from .forms import ChunkSizeForm, form_for
 from .models import Progress, Run
-from .owners import may_manage, own
-from .pages import failures_context, run_context, runs_context, timeline_context
+from .owners import own
+from .pages import (
+    failures_context,
+    run_context,
+    runs_context,
+    timeline_context,
+)
 from .replies import of_two_shapes, page_or_json, refuse, wants_page
 
 
@@ -98,12 +103,7 @@ class StartView(FormView):
     """Starts a run, and tells where its progress can be followed."""
 
     def form_valid(self, form: ChunkSizeForm) -> HttpResponse:
-        if Run.objects.unfinished() >= settings.MAX_ACTIVE_RUNS:
-            form.add_error(
-                None,
-                f"{settings.MAX_ACTIVE_RUNS} runs are unfinished, which is the most there may "
-                "be; come back when one has ended.",
-            )
+        if too_many(form):
             return self.refuse_form(form, 429, headers={"Retry-After": "10"})
         with transaction.atomic():  # the run, its jobs and the queued tasks, or nothing
             run = self.start(**form.cleaned_data)
@@ -147,67 +147,6 @@ class CheckView(ReplyView):
         }
 
 
-class CancelView(ReplyView):
-    """Ends a run: what waits is withdrawn, what runs is stopped."""
-
-    http_method_names = ["post"]
-    done = "cancelled"
-
-    def post(self, request: HttpRequest, name: str) -> HttpResponse:
-        run = find_run(request)
-        if isinstance(run, HttpResponse):
-            return run
-        if not may_manage(request, run):
-            return refuse_stranger(request)
-        return reply_with(request, run.get_absolute_url(), {self.done: self.act(run)})
-
-    def act(self, run: Run) -> int:
-        staff = self.request.user.is_staff
-        return run.cancel(self.request.user.get_username() if staff else "who started it")
-
-
-class RetryView(CancelView):
-    """Queues the failed chunks of a run again."""
-
-    done = "retried"
-
-    def act(self, run: Run) -> int:
-        return run.retry()
-
-
-class AgainView(StartView):
-    """Starts what another run computed once more, in chunks of the same or another size."""
-
-    http_method_names = ["post"]
-    template = "compute/run.html"
-    run: Run
-
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        if request.method == "POST":
-            run = find_run(request)
-            if isinstance(run, HttpResponse):
-                return run
-            self.run, kwargs["name"] = run, run.computation
-        return super().dispatch(request, *args, **kwargs)
-
-    def given(self) -> dict[str, Any]:
-        """What was typed for the other run; the chunk size may be another."""
-        given = {name: retyped(value) for name, value in self.run.parameters.items()}
-        length = self.computation.length
-        if length is not None:
-            same = self.run.chunk_size or max(1, length(**self.run.parameters))  # one task: all
-            given["chunk_size"] = parameters(self.request).get("chunk_size", str(same))
-        return given
-
-    def context(self, form: ChunkSizeForm) -> dict[str, Any]:
-        return {
-            **run_context(self.request, self.run, self.run.refresh()),
-            **failures_context(self.run),
-            **timeline_context(self.run),
-            "form": form,
-        }
-
-
 class ComputationView(FormView):
     """A computation's own page: what it does, its form, and the runs."""
 
@@ -235,9 +174,16 @@ def parameters(request: HttpRequest) -> QueryDict:
     return given
 
 
-def retyped(value: Any) -> Any:
-    """A parameter of a run, as a form takes it."""
-    return [str(each) for each in value] if isinstance(value, list) else str(value)
+def too_many(form: ChunkSizeForm) -> bool:
+    """Whether as many runs are unfinished as may be, which the form then says."""
+    if Run.objects.unfinished() < settings.MAX_ACTIVE_RUNS:
+        return False
+    form.add_error(
+        None,
+        f"{settings.MAX_ACTIVE_RUNS} runs are unfinished, which is the most there may "
+        "be; come back when one has ended.",
+    )
+    return True
 
 
 def find_run(request: HttpRequest) -> Run | HttpResponse:
@@ -252,17 +198,13 @@ def find_run(request: HttpRequest) -> Run | HttpResponse:
     )
 
 
-def refuse_stranger(request: HttpRequest) -> HttpResponse:
-    return refuse(request, 403, "Only whoever started this run may do that, and staff.")
-
-
-def reply_with(request: HttpRequest, address: str, data: dict[str, Any]) -> HttpResponse:
-    """Send a browser on to a run; tell a program where it is, and what was done."""
+def reply_with(
+    request: HttpRequest, address: str, done: dict[str, Any], name: str = "task_progress"
+) -> HttpResponse:
+    """Send a browser on to an address; tell a program what was done, and the address."""
     if wants_page(request):
         return of_two_shapes(HttpResponse(status=303, headers={"Location": address}))
-    return of_two_shapes(
-        JsonResponse({**data, "task_progress": request.build_absolute_uri(address)})
-    )
+    return of_two_shapes(JsonResponse({**done, name: request.build_absolute_uri(address)}))
 
 
 def progress_data(progress: Progress) -> dict[str, int]:

@@ -163,6 +163,9 @@ class Run(models.Model):
     why = models.CharField(
         max_length=300, blank=True, help_text="Why the site chose this chunk size, if it did."
     )
+    sweep = models.ForeignKey(
+        "Sweep", null=True, on_delete=models.SET_NULL, help_text="What tries out chunk sizes."
+    )
     owner = models.CharField(
         max_length=32, blank=True, help_text="What the session that started it is known by."
     )
@@ -283,3 +286,41 @@ class Run(models.Model):
     def cancel(self, by: str) -> int:
         """Withdraw what waits and stop what runs; how many chunks that were."""
         return self.jobs.cancel(f"cancelled by {by}")
+
+
+class Sweep(models.Model):
+    """The same computation in chunks of several sizes, a run for each, one after another.
+
+    The end of a run starts the next. A node that dies in between leaves that to whoever
+    looks at the sweep: `advance` may be called at any time, by anyone.
+    """
+
+    computation = models.CharField(max_length=100)
+    parameters = models.JSONField(encoder=DjangoJSONEncoder)
+    sizes = models.JSONField(help_text="Chunk sizes, in the order of their runs.")
+    owner = models.CharField(max_length=32, blank=True)
+    created_at = models.DateTimeField(db_default=Now())
+    ended = models.BooleanField(default=False)
+
+    objects: models.Manager[Sweep] = models.Manager()
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.computation}, {len(self.sizes)} chunk sizes"
+
+    def advance(self) -> None:
+        """Start the next run unless one is at work; a run that did not succeed ends it all."""
+        with transaction.atomic():
+            sweep = Sweep.objects.select_for_update().get(pk=self.pk)
+            states = list(Run.objects.filter(sweep=sweep).values_list("state", flat=True))
+            if sweep.ended or RunState.IN_PROGRESS in states:
+                return
+            computation = all_computations().get(sweep.computation)
+            sizes = sweep.sizes[len(states) :]
+            if not sizes or not computation or set(states) - {RunState.DONE}:
+                Sweep.objects.filter(pk=sweep.pk).update(ended=True)
+                return
+            run = Run.objects.start(computation, sweep.parameters, sizes[0])
+            Run.objects.filter(pk=run.pk).update(sweep=sweep, owner=sweep.owner)

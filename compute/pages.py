@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from datetime import timedelta
@@ -10,16 +11,17 @@ from urllib.parse import urlencode
 
 from django.conf import settings
 from django.core.paginator import Paginator
+from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.http import HttpRequest, QueryDict
 from django.urls import reverse
 from django.utils import timezone
 from django_q.models import Failure, OrmQ
 
-from . import pictures
+from . import chunking, pictures
 from .computation import Computation
 from .computations import all_computations
-from .models import Progress, Run
+from .models import Progress, Run, Sweep
 from .owners import may_manage
 from .queue import overview
 from .queue.call import shorten, shown
@@ -28,6 +30,8 @@ from .queue.models import UNSETTLED, Job, Node
 RUNS_PER_PAGE = 20
 #: How long a queue server that is gone stays on the page of nodes.
 LATELY = timedelta(hours=1)
+#: How many runs the plot of chunk sizes has at most.
+RUNS_PLOTTED = 100
 #: How many failed chunks a run's page describes.
 FAILURES_SHOWN = 10
 #: Up to how many chunks the timeline tells each, while it is asked for every few seconds.
@@ -138,6 +142,7 @@ def run_context(request: HttpRequest, run: Run, progress: Progress) -> dict[str,
         "unit": computation.unit if computation else "",
         "declared": computation is not None,
         "chunked": bool(length),
+        "query": urlencode(run.parameters, doseq=True),
         "grid": pictures.grid(overview.states(run.task_id)) if run.chunks > 1 else None,
         "announce": f"{run}: {fraction_in_words(fraction) if running else run.get_state_display()}",
         "may_manage": may_manage(request, run),
@@ -223,3 +228,39 @@ def node_state(node: Node, alive: bool) -> str:
     if alive:
         return "alive"
     return "stopped" if node.stopped_at else "silent"
+
+
+def sweep_context(request: HttpRequest, computation: Computation, given: Any) -> dict[str, Any]:
+    """Time against chunk size, of every run of these parameters; without any, an empty one."""
+    if given is None:
+        return {"plot": None}
+    length = computation.length(**given) if computation.length else 0
+    runs = Run.objects.filter(computation=computation.name, parameters=as_kept(given))
+    sweep = Sweep.objects.filter(computation=computation.name, parameters=as_kept(given)).first()
+    if sweep:
+        sweep.advance()  # in case the node that should have was killed
+        sweep.refresh_from_db()
+    done = runs.filter(state=Run.State.DONE, chunk_size__gt=0, chunks__gt=0)[:RUNS_PLOTTED]
+    points = [(run.chunk_size or 1, run.took or 0.0, run) for run in done]
+    workers = Node.objects.workers() or settings.Q_WORKERS
+    work = [run.work_seconds for run in done if run.work_seconds]
+    ideal = min(work) / workers if work else 0.0
+    return {
+        "given": given,
+        "title": computation.title(**given),
+        "length": length,
+        "sizes": chunking.sizes_to_try(length, workers),
+        "plot": pictures.plot(points, ideal) if points else None,
+        "points": sorted(points, key=lambda point: point[0]),
+        "ideal": ideal,
+        "workers": workers,
+        "sweep": sweep,
+        "sweeping": bool(sweep and not sweep.ended),
+        "sweep_done": runs.filter(sweep=sweep, state=Run.State.DONE).count() if sweep else 0,
+        "query": urlencode(given, doseq=True),
+    }
+
+
+def as_kept(parameters: dict[str, Any]) -> Any:
+    """Parameters as a run's row has them."""
+    return json.loads(json.dumps(parameters, cls=DjangoJSONEncoder))

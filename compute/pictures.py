@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from math import ceil, sqrt
+from math import ceil, floor, log10, sqrt
 from typing import Any
 
 #: Side of a grid's cell, and of the dash in it that one sees.
@@ -137,3 +137,55 @@ def lanes_of(spans: Sequence[Any]) -> dict[tuple[str, int], Lane]:
         lane.until = ends[worker]
         lanes[worker] = lane
     return lanes
+
+
+@dataclass
+class Dot:
+    """A run in the plot."""
+
+    x: float
+    y: float
+    what: Any
+
+
+@dataclass
+class Plot:
+    """Time against chunk size: the size on a logarithmic axis, the time from nought."""
+
+    dots: list[Dot]
+    #: Where the axes have their marks, each with its number.
+    sizes: list[tuple[float, int]]
+    times: list[tuple[float, float]]
+    ideal: float  # height of the ideal line
+
+
+#: The plot's drawing area: left, top, right and bottom edge.
+LEFT, TOP, RIGHT, BOTTOM = 60.0, 20.0, 700.0, 300.0
+
+
+def plot(points: Sequence[tuple[int, float, Any]], ideal: float) -> Plot:
+    """A dot for each (chunk size, seconds, what it stands for); at least one."""
+    low = floor(min(log10(size) for size, _, _ in points))
+    high = max(ceil(max(log10(size) for size, _, _ in points)), low + 1)
+    longest = max(ideal, *(seconds for _, seconds, _ in points))
+    step = nice_step(longest / 5)
+    top = max(1, ceil(longest / step)) * step
+
+    def x(size: float) -> float:
+        return round(LEFT + (log10(size) - low) / (high - low) * (RIGHT - LEFT), 1)
+
+    def y(seconds: float) -> float:
+        return round(BOTTOM - seconds / top * (BOTTOM - TOP), 1)
+
+    return Plot(
+        dots=[Dot(x(size), y(seconds), what) for size, seconds, what in points],
+        sizes=[(x(10**power), 10**power) for power in range(low, high + 1)],
+        times=[(y(mark * step), mark * step) for mark in range(round(top / step) + 1)],
+        ideal=y(ideal),
+    )
+
+
+def nice_step(least: float) -> float:
+    """The smallest of 1, 2, 5, 10, 20, 50 … (or 0.5, 0.2 …) that is at least that."""
+    power = 10.0 ** floor(log10(max(least, 1e-3)))
+    return next(power * factor for factor in (1, 2, 5, 10) if power * factor >= least * 0.999)

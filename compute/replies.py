@@ -8,6 +8,15 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.utils.cache import patch_vary_headers
 
+#: What the page of a refusal is headed with.
+HEADINGS = {
+    403: "This is not for you",
+    404: "There is nothing here",
+    429: "Too many at a time",
+    500: "A mistake of ours",
+    503: "One moment, please",
+}
+
 
 def wants_page(request: HttpRequest) -> bool:
     """True for a browser. curl's */*, no Accept at all or an odd one get JSON."""
@@ -53,7 +62,12 @@ def refuse(
     return page_or_json(
         request,
         template,
-        {"detail": detail, "status": status, **(context or {})},
+        {
+            "detail": detail,
+            "status": status,
+            "heading": HEADINGS.get(status, "That did not work"),
+            **(context or {}),
+        },
         {"detail": detail},
         status=status,
         headers=headers,

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from . import generic, views
+from . import actions, generic, views
 
 urlpatterns = [
     path("", views.HomeView.as_view(), name="home"),
@@ -19,9 +19,10 @@ urlpatterns = [
     path("compute/<slug:name>/", generic.ComputationView.as_view(), name="computation"),
     path("compute/<slug:name>/start/", generic.StartView.as_view(), name="start"),
     path("compute/<slug:name>/check/", generic.CheckView.as_view(), name="check"),
-    path("compute/<slug:name>/cancel/", generic.CancelView.as_view(), name="cancel"),
-    path("compute/<slug:name>/retry/", generic.RetryView.as_view(), name="retry"),
-    path("compute/<slug:name>/again/", generic.AgainView.as_view(), name="again"),
+    path("compute/<slug:name>/cancel/", actions.CancelView.as_view(), name="cancel"),
+    path("compute/<slug:name>/retry/", actions.RetryView.as_view(), name="retry"),
+    path("compute/<slug:name>/again/", actions.AgainView.as_view(), name="again"),
+    path("compute/<slug:name>/chunk-sizes/", actions.ChunkSizesView.as_view(), name="chunk-sizes"),
     path("nodes/", views.NodesView.as_view(), name="nodes"),
     path("healthz", views.HealthView.as_view(), name="healthz"),
     path("readyz", views.ReadyView.as_view(), name="readyz"),

@@ -254,7 +254,7 @@ def test_what_is_no_longer_declared_can_not_run_again(db: None, browser_client: 
 
 
 def test_a_list_among_the_parameters_survives() -> None:
-    from compute.generic import retyped
+    from compute.actions import retyped
 
     assert retyped([1, "b"]) == ["1", "b"]
     assert retyped(7) == "7"

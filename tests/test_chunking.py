@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compute.chunking import MAX_CHUNKS, best_chunk_size, ranges, smallest_chunk_size
+from compute.chunking import MAX_CHUNKS, best_chunk_size, ranges, sizes_to_try, smallest_chunk_size
 
 
 @given(n=st.integers(0, 5000), chunk_size=st.integers(1, 6000))
@@ -78,3 +78,18 @@ def test_without_a_speed_each_worker_gets_some_chunks():
         100,
         "Chosen by the site: 10 chunks for 1 worker. Nothing is known of its speed yet.",
     )
+
+
+@given(length=st.integers(0, 10**18), workers=st.integers(1, 20_000))
+def test_sizes_to_try_go_from_one_chunk_to_thousands(length, workers):
+    sizes = sizes_to_try(length, workers)
+    assert sizes == sorted(set(sizes), reverse=True)
+    assert len(sizes) <= 7
+    assert all(size >= smallest_chunk_size(length) for size in sizes)
+    if length:
+        assert sizes[0] == length
+        assert -(-length // sizes[-1]) >= min(length, 5000) * 0.9 or length < 10_000
+
+
+def test_the_sizes_to_try_for_two_workers():
+    assert [10**8 // size for size in sizes_to_try(10**8, 2)] == [1, 2, 8, 40, 200, 1000, 5000]

@@ -69,7 +69,7 @@ def test_a_refusal_is_one_sentence_in_either_shape() -> None:
     assert json.loads(program.content) == {"detail": "Do this."}
     browser = refuse(asking("text/html"), 400, "Do <this>.").content.decode()
     assert '<p class="error" role="alert">Do &lt;this&gt;.</p>' in browser
-    assert "<title>400 · sumsite</title>" in browser
+    assert "<title>That did not work · sumsite</title>" in browser
 
 
 # --- Django's own refusals ------------------------------------------------------------

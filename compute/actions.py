@@ -1,0 +1,152 @@
+"""What else one can do with a run: cancel it, retry what failed, run it again, in chunks of
+other sizes, or in several sizes to compare them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+
+from .computations import all_computations
+from .forms import ChunkSizeForm, form_for
+from .generic import FormView, ReplyView, StartView, find_run, parameters, reply_with, too_many
+from .models import Run, Sweep
+from .owners import may_manage, own
+from .pages import failures_context, run_context, site_context, sweep_context, timeline_context
+from .replies import page_or_json, refuse
+
+
+class CancelView(ReplyView):
+    """Ends a run: what waits is withdrawn, what runs is stopped."""
+
+    http_method_names = ["post"]
+    done = "cancelled"
+
+    def post(self, request: HttpRequest, name: str) -> HttpResponse:
+        run = find_run(request)
+        if isinstance(run, HttpResponse):
+            return run
+        if not may_manage(request, run):
+            return refuse_stranger(request)
+        return reply_with(request, run.get_absolute_url(), {self.done: self.act(run)})
+
+    def act(self, run: Run) -> int:
+        staff = self.request.user.is_staff
+        return run.cancel(self.request.user.get_username() if staff else "who started it")
+
+
+class RetryView(CancelView):
+    """Queues the failed chunks of a run again."""
+
+    done = "retried"
+
+    def act(self, run: Run) -> int:
+        return run.retry()
+
+
+class AgainView(StartView):
+    """Starts what another run computed once more, in chunks of the same or another size."""
+
+    http_method_names = ["post"]
+    template = "compute/run.html"
+    run: Run
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if request.method == "POST":
+            run = find_run(request)
+            if isinstance(run, HttpResponse):
+                return run
+            self.run, kwargs["name"] = run, run.computation
+        return super().dispatch(request, *args, **kwargs)
+
+    def given(self) -> dict[str, Any]:
+        """What was typed for the other run; the chunk size may be another."""
+        given = {name: retyped(value) for name, value in self.run.parameters.items()}
+        length = self.computation.length
+        if length is not None:
+            same = self.run.chunk_size or max(1, length(**self.run.parameters))  # one task: all
+            given["chunk_size"] = parameters(self.request).get("chunk_size", str(same))
+        return given
+
+    def context(self, form: ChunkSizeForm) -> dict[str, Any]:
+        return {
+            **run_context(self.request, self.run, self.run.refresh()),
+            **failures_context(self.run),
+            **timeline_context(self.run),
+            "form": form,
+        }
+
+
+class ChunkSizesView(FormView):
+    """Time against chunk size: shows it by GET, finds it out, with some runs, by POST."""
+
+    template = "compute/chunk_sizes.html"
+    chunked = False
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        found = all_computations().get(kwargs["name"])
+        if found and found.length is None:
+            return refuse(request, 404, f"{found} runs in one piece, without chunks.")
+        return super().dispatch(request, *args, **kwargs)
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        names = self.computation.form.base_fields
+        if request.method == "GET" and not any(name in request.GET for name in names):
+            form = form_for(self.computation, chunked=False)()
+            return page_or_json(request, self.template, self.context(form), {"runs": []})
+        return super().get(request)
+
+    post = get
+
+    def form_valid(self, form: ChunkSizeForm) -> HttpResponse:
+        if self.request.method == "POST":
+            return self.start(form)
+        context = self.context(form)
+        data = {
+            "sweeping": context["sweeping"],
+            "runs": [
+                {"chunk_size": size, "chunks": run.chunks, "seconds": seconds}
+                for size, seconds, run in context["points"]
+            ],
+        }
+        template = "compute/_chunk_sizes.html" if self.request.htmx else self.template
+        return page_or_json(self.request, template, context, data)
+
+    def start(self, form: ChunkSizeForm) -> HttpResponse:
+        context = self.context(form)
+        if not context["sizes"]:
+            form.add_error(None, "There is nothing to cut.")
+            return self.refuse_form(form, 400)
+        if not context["sweeping"]:
+            if too_many(form):
+                return self.refuse_form(form, 429, headers={"Retry-After": "10"})
+            with transaction.atomic():
+                sweep = Sweep.objects.create(
+                    computation=self.computation.name,
+                    parameters=form.parameters,
+                    sizes=context["sizes"],
+                )
+                own(self.request, sweep)
+                sweep.advance()
+        address = reverse("chunk-sizes", args=[self.computation.name])
+        return reply_with(self.request, f"{address}?{context['query']}", {}, name="chunk_sizes")
+
+    def context(self, form: ChunkSizeForm) -> dict[str, Any]:
+        valid = form.is_bound and form.is_valid()
+        return {
+            "form": form,
+            "computation": self.computation,
+            **site_context(self.request),
+            **sweep_context(self.request, self.computation, form.parameters if valid else None),
+        }
+
+
+def refuse_stranger(request: HttpRequest) -> HttpResponse:
+    return refuse(request, 403, "Only whoever started this run may do that, and staff.")
+
+
+def retyped(value: Any) -> Any:
+    """A parameter of a run, as a form takes it."""
+    return [str(each) for each in value] if isinstance(value, list) else str(value)
