@@ -115,7 +115,7 @@ def test_a_cancelled_run_says_so_everywhere(db: None, browser_client: Client) ->
     assert "cancelled by who started it" in html
     assert ">Cancel</button>" not in html
     assert "Run again" in html
-    assert "2 not" in html
+    assert "0 of 2 chunks done, 2 cancelled" in html
 
 
 def test_staff_is_named_as_who_cancelled(db: None, admin: Client) -> None:

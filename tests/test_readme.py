@@ -281,14 +281,14 @@ def test_every_address_answers_a_browser(reader: Reader) -> None:
     """Those in the text; the commands' own are followed with them."""
     text = re.sub(r"^```.*?^```", "", README, flags=re.MULTILINE | re.DOTALL)
     addresses = set(re.findall(r"http://localhost:8000[^\s'`\")…;]*", text))
-    assert len(addresses) == 4
+    assert len(addresses) == 5
     for address in addresses:
         assert reader.fetch(address, "text/html") == 200, address
 
 
 def test_the_reference_names_addresses_that_are_there() -> None:
     named = re.findall(r"^\| `(/[^`]*)`", README, re.MULTILINE)
-    assert len(named) == 11
+    assert len(named) == 16
     for address in named:
         resolve(address.replace("<name>", "sum"))
 

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from itertools import product
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page
 
 from tests.database import chromium
+from tests.processes import ROOT
 
 
 @pytest.fixture(scope="session")
@@ -30,3 +38,51 @@ def browser_type_launch_args() -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def base_url() -> None:
     """Each test has a server of its own. (pytest-django's fixture warns in pytest 9.)"""
+
+
+class Watched:
+    """What a page asks for and complains of while it is open."""
+
+    def __init__(self, page: Page) -> None:
+        self.asked: list[str] = []
+        self.complaints: list[str] = []
+        page.on("request", lambda request: self.asked.append(request.url))
+        page.on("console", lambda message: self.complaints.append(message.text))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+
+    def is_fine(self, site: str) -> None:
+        """No other host was asked, and the console, where the CSP would report, is empty."""
+        assert {urlsplit(url).netloc for url in self.asked} <= {urlsplit(site).netloc}
+        assert self.complaints == []
+
+
+@pytest.fixture
+def watched(page: Page) -> Watched:
+    return Watched(page)
+
+
+#: UPDATE_SCREENSHOTS=1 bin/test tests/browser renews the pictures that the README shows.
+SCREENSHOTS = ROOT / "docs" / "screenshots"
+THEMES = ("light", "dark")
+SIZES = {"": (1000, 720), "-phone": (375, 800)}
+
+
+@pytest.fixture
+def pictures(page: Page, tmp_path: Path) -> Callable[[str], None]:
+    """Looks at a page as everybody would: axe finds nothing, nothing is cut off; pictures."""
+    folder = SCREENSHOTS if os.environ.get("UPDATE_SCREENSHOTS") else tmp_path
+
+    def take(name: str) -> None:
+        for theme, (size, (width, height)) in product(THEMES, SIZES.items()):
+            page.emulate_media(color_scheme=theme, reduced_motion="reduce")  # type: ignore[arg-type]
+            page.set_viewport_size({"width": width, "height": height})
+            found = Axe().run(page)
+            assert found.violations_count == 0, f"{name} {theme}{size}: {found.generate_report()}"
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+            if not (theme == "dark" and size):
+                shade = "-dark" if theme == "dark" else ""
+                page.screenshot(path=folder / f"{name}{size}{shade}.png", full_page=True)
+        page.emulate_media(color_scheme="light")
+        page.set_viewport_size({"width": 1000, "height": 720})
+
+    return take

@@ -165,6 +165,14 @@ def stubborn(seconds: float) -> None:
             continue
 
 
+def size_of(name: str) -> int:
+    """Of a file in the folder that the worker's environment names."""
+    path = Path(os.environ["FILES"], name)
+    if not path.exists():
+        raise LookupError(f"there is no file {name!r} yet")
+    return path.stat().st_size
+
+
 def deaf(seconds: float) -> int:
     """One call of C code, for about that long and longer; Python never gets a word in."""
     return sum(range(int(seconds * 10**8)))
