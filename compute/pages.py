@@ -24,7 +24,7 @@ from .computations import all_computations
 from .models import Progress, Run, Sweep
 from .owners import may_manage
 from .queue import overview
-from .queue.call import shorten, shown
+from .queue.call import shorten, shown_arguments
 from .queue.models import UNSETTLED, Job, Node
 
 RUNS_PER_PAGE = 20
@@ -186,8 +186,8 @@ def failures_context(run: Run) -> dict[str, Any]:
 def described(job: Job, record: Failure | None) -> dict[str, Any]:
     arguments = ""
     if record is not None:
-        named = [f"{key}={shown(value)}" for key, value in (record.kwargs or {}).items()]
-        arguments = shorten(", ".join([*map(shown, record.args or ()), *named]), 1000)
+        given = shown_arguments(record.args or (), record.kwargs or {})
+        arguments = shorten(", ".join(given), 1000)
     return {"job": job, "record": record, "arguments": arguments}
 
 

@@ -225,9 +225,11 @@ def wrap(sender: Any, task: dict[str, Any], **kwargs: Any) -> None:
 
 def default_name(call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
     """A task's name if nobody gives it one: its call, as one would write it."""
-    values = [shown(arg) for arg in args]
-    values += [f"{key}={shown(value)}" for key, value in kwargs.items()]
-    return f"{call.name}({', '.join(values)})"
+    return f"{call.name}({', '.join(shown_arguments(args, kwargs))})"
+
+
+def shown_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[str]:
+    return [*map(shown, args), *(f"{key}={shown(value)}" for key, value in kwargs.items())]
 
 
 def hand_over(sender: Any, func: Any, task: dict[str, Any], **kwargs: Any) -> None:

@@ -75,7 +75,7 @@ def test_a_failed_task_shows_traceback_and_arguments(admin, node):
     text = page.content.decode().replace("&#x27;", "'")
     assert "Traceback (most recent call last)" in text
     assert "raise ValueError(message)" in text
-    assert "{'message': 'bad luck'}" in text
+    assert "<pre>(message='bad luck')</pre>" in text
     assert "tests.queue.functions.fail" in text
 
 
@@ -211,6 +211,77 @@ def test_a_worker_that_claims_what_is_being_cancelled_runs_nothing(admin, monkey
     assert claimed == [0]
     assert the_job().state == JobState.CANCELLED
     assert not OrmQ.objects.exists()
+
+
+# --- failures of a kind ---------------------------------------------------------------------
+
+
+def three_failures(node):
+    async_task(functions.fail, "one")
+    async_task(functions.fail, "two")
+    async_task("math.sqrt", -1)
+    for _ in range(3):
+        node.run()
+    assert Failure.objects.count() == 3
+
+
+def of_kind(admin, do, func="tests.queue.functions.fail", error_class="ValueError"):
+    data = {"do": do, "func": func, "error_class": error_class}
+    return admin.post(reverse("admin:django_q_failure_kind"), data, follow=True)
+
+
+def test_failures_are_grouped_by_function_and_error_with_a_count(admin, node):
+    three_failures(node)
+    kinds = admin.get(FAILURES).context["kinds"]
+    assert [(kind["func"], kind["error_class"], kind["count"]) for kind in kinds] == [
+        ("tests.queue.functions.fail", "ValueError", 2),
+        ("math.sqrt", "ValueError", 1),
+    ]
+
+
+def test_failures_can_be_filtered_by_function_and_error(admin, node):
+    three_failures(node)
+    page = admin.get(FAILURES, {"func": "math.sqrt", "error_class": "ValueError"})
+    assert page.context["cl"].result_count == 1
+    assert admin.get(FAILURES, {"error_class": "KeyError"}).context["cl"].result_count == 0
+
+
+def test_failures_of_a_kind_are_retried_together(admin, node):
+    three_failures(node)
+    assert said(of_kind(admin, "retry")) == [("info", "2 task(s) queued again.")]
+    assert Failure.objects.get().func == "math.sqrt"
+    assert Job.objects.counts()[JobState.QUEUED] == 2
+
+
+def test_retrying_stops_before_the_request_would_take_too_long(admin, node, monkeypatch):
+    three_failures(node)
+    monkeypatch.setattr("compute.queue.admin.PATIENCE", -1)
+    assert said(of_kind(admin, "retry")) == [
+        ("info", "0 task(s) queued again. 2 are left: press again.")
+    ]
+
+
+def test_failures_of_a_kind_are_deleted_together(admin, node):
+    three_failures(node)
+    assert said(of_kind(admin, "delete")) == [("info", "2 failure(s) deleted.")]
+    assert Failure.objects.count() == 1
+
+
+def test_failures_without_a_job_are_a_kind_as_well(admin):
+    failure_without_job()
+    (kind,) = admin.get(FAILURES).context["kinds"]
+    assert (kind["error_class"], kind["count"]) == (None, 1)
+    of_kind(admin, "delete", kind["func"], "")
+    assert not Failure.objects.exists()
+
+
+def test_nothing_is_done_that_was_not_asked_for(admin, node):
+    three_failures(node)
+    of_kind(admin, "odd")
+    assert admin.get(reverse("admin:django_q_failure_kind")).status_code == 403
+    client = user_with("view_failure")
+    assert of_kind(client, "delete").status_code == 403
+    assert Failure.objects.count() == 3
 
 
 # --- jobs and nodes ----------------------------------------------------------------
