@@ -15,6 +15,8 @@ from typing import Any
 CELL = 10
 #: Width of a lane of the timeline, in its own units, which stretch.
 WIDTH = 1000
+#: How far apart bars of a crowded lane may lie and still be drawn as one.
+NEAR = 2
 
 
 @dataclass
@@ -78,11 +80,16 @@ class Lane:
 
     @property
     def paths(self) -> dict[str, str]:
-        """A path for each state, for a lane of many bars."""
-        found: dict[str, str] = {}
+        """A path for each state, for a lane of many bars; what nearly touches is one."""
+        strokes: list[tuple[str, float, float]] = []
         for bar in self.bars:
-            stroke = f"M{bar.left:g} 0h{max(1, bar.width):g}"
-            found[bar.state] = found.get(bar.state, "") + stroke
+            state, left, right = bar.state, bar.left, bar.left + max(1, bar.width)
+            if strokes and strokes[-1][0] == state and left - strokes[-1][2] <= NEAR:
+                left = strokes.pop()[1]
+            strokes.append((state, left, right))
+        found: dict[str, str] = {}
+        for state, left, right in strokes:
+            found[state] = found.get(state, "") + f"M{left:g} 0h{right - left:g}"
         return found
 
 

@@ -54,3 +54,5 @@ def test_nodes_stand_one_after_the_other() -> None:
 def test_a_lane_of_many_bars_is_a_path_for_each_state() -> None:
     drawn = timeline([span(1, 0, 4), span(1, 5, 5, state="failed"), span(1, 6, 10)])
     assert drawn.lanes[0].paths == {"done": "M0 0h400M600 0h400", "failed": "M500 0h1"}
+    drawn = timeline([span(1, 0, 4), span(1, 4.01, 6), span(1, 6.1, 10)])
+    assert drawn.lanes[0].paths == {"done": "M0 0h600M610 0h390"}

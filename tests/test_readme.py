@@ -281,7 +281,7 @@ def test_every_address_answers_a_browser(reader: Reader) -> None:
     """Those in the text; the commands' own are followed with them."""
     text = re.sub(r"^```.*?^```", "", README, flags=re.MULTILINE | re.DOTALL)
     addresses = set(re.findall(r"http://localhost:8000[^\s'`\")…;]*", text))
-    assert len(addresses) == 5
+    assert len(addresses) == 6
     for address in addresses:
         assert reader.fetch(address, "text/html") == 200, address
 

@@ -422,6 +422,34 @@ def test_a_big_runs_page_needs_few_queries(db: None) -> None:
     assert Job.objects.count() == 1000
 
 
+def test_a_page_of_ten_thousand_chunks_is_light(queue_server: Node) -> None:
+    """Half of them done, on eight workers, two at work, some failed here and there."""
+    now = timezone.now()
+    run = Run.objects.create(
+        task_id="a" * 32, computation="sum", parameters={"n": 10**6}, chunks=10_000, chunk_size=100
+    )
+    states = {n: JobState.FAILED if n % 500 == 77 else JobState.DONE for n in range(5000)}
+    states |= {5000: JobState.RUNNING, 5001: JobState.RUNNING}
+    jobs = []
+    for n in range(10_000):
+        began = now - timedelta(seconds=1000 - n / 5)
+        state = states.get(n, JobState.QUEUED)
+        job = recipes.job.prepare(group=run.task_id, position=n, name=f"chunk {n}", state=state)
+        if state != JobState.QUEUED:
+            job.node, job.worker, job.started_at = queue_server, 100 + n % 8, began
+        if state in (JobState.DONE, JobState.FAILED):
+            job.finished_at = began + timedelta(seconds=1.5)
+        jobs.append(job)
+    Job.objects.bulk_create(jobs, batch_size=1000)
+    whole = page(run.get_absolute_url())
+    update, timeline = fragment(run), page(f"{run.get_absolute_url()}&timeline", **FRAGMENT)
+    assert len(whole.encode()) < 300_000
+    assert len(update.encode()) < 10_000
+    assert len(timeline.encode()) < 10_000
+    assert timeline.count("Worker ") == 8
+    assert "4,990 of 10,000 chunks done, 10 failed" in update
+
+
 # --- every page -----------------------------------------------------------------------
 
 

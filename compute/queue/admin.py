@@ -124,7 +124,8 @@ class FailureAdmin(django_q.admin.FailAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         job = Job.objects.filter(pk=OuterRef("pk"))
         failures: QuerySet[Any] = super().get_queryset(request)
-        return failures.annotate(error_class=job.values("error_class")[:1])
+        failures = failures.annotate(error_class=job.values("error_class")[:1])
+        return failures
 
     @admin.display(description="error", ordering="error_class")
     def error_class(self, failure: Any) -> str:
