@@ -54,7 +54,7 @@ def runs_context(request: HttpRequest, computation: Computation | None = None) -
     The address may narrow it down: `state`, and `q`, an id, a parameter or part of a title.
     """
     asked = request.GET if request.method == "GET" else QueryDict()
-    runs, search = Run.objects.all(), asked.get("q", "").strip()[:200]
+    runs, search = Run.objects.all(), asked.get("q", "").replace("\0", "").strip()[:200]
     if computation:
         runs = runs.filter(computation=computation.name)
     if search:

@@ -86,9 +86,9 @@ def test_sizes_to_try_go_from_one_chunk_to_thousands(length, workers):
     assert sizes == sorted(set(sizes), reverse=True)
     assert len(sizes) <= 7
     assert all(size >= smallest_chunk_size(length) for size in sizes)
-    if length:
-        assert sizes[0] == length
-        assert -(-length // sizes[-1]) >= min(length, 5000) * 0.9 or length < 10_000
+    assert sizes[:1] == [length][: len(sizes)]
+    if length > 10**6:
+        assert 4900 < length / sizes[-1] <= MAX_CHUNKS
 
 
 def test_the_sizes_to_try_for_two_workers():
