@@ -13,7 +13,7 @@ from compute import computations
 from compute.computation import sampled_speed
 from compute.computations import all_computations
 from compute.computations.primes import PRIMES
-from compute.computations.sums import SUM
+from compute.computations.sums import BUGGY_SUM, SUM
 from compute.models import Run
 from compute.queue.models import Job, Node
 from tests.conftest import check, run_jobs, started
@@ -89,6 +89,7 @@ def test_the_site_chooses_a_chunk_size_by_the_speed_of_the_last_runs(queue_serve
 
 def test_without_runs_a_sample_tells_the_speed(db: None, declare: Any) -> None:
     assert Run.objects.speed(PRIMES) == sampled_speed(PRIMES) > 10_000  # type: ignore[operator]
+    assert Run.objects.speed(BUGGY_SUM) is None
     declare(name="unknown", sample=None)
     run = started("/compute/unknown/start/", n=1000)
     assert "Nothing is known of its speed yet." in run.why

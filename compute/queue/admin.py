@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import django_q.admin
 from django.contrib import admin, messages
@@ -123,9 +123,8 @@ class FailureAdmin(django_q.admin.FailAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         job = Job.objects.filter(pk=OuterRef("pk"))
-        failures: QuerySet[Any] = super().get_queryset(request)
-        failures = failures.annotate(error_class=job.values("error_class")[:1])
-        return failures
+        failures = super().get_queryset(request).annotate(error_class=job.values("error_class")[:1])
+        return cast("QuerySet[Any]", failures)
 
     @admin.display(description="error", ordering="error_class")
     def error_class(self, failure: Any) -> str:

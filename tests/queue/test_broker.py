@@ -322,6 +322,15 @@ def test_the_lease_of_a_settled_job_is_not_renewed(node, settings):
     assert leases()[0] <= 5
 
 
+def test_a_node_is_told_which_of_its_own_tasks_have_been_cancelled(node, other_node):
+    groups = [async_task("tests.queue.functions.give", n) for n in range(3)]
+    mine = [lease.queue_id for lease, _ in node.broker.claim(2)]
+    others = [lease.queue_id for lease, _ in other_node.broker.claim(1)]
+    assert node.broker.cancelled(mine) == []
+    Job.objects.filter(pk__in=[groups[0], groups[2]]).cancel("cancelled by boss")
+    assert node.broker.cancelled([*mine, *others]) == [mine[0]]
+
+
 def test_what_no_worker_runs_any_more_is_not_renewed(node, settings):
     settings.Q_LEASE = 5
     async_task(ADD, 1)
