@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterable
 from datetime import timedelta
+from math import inf
 from typing import Any
 from urllib.parse import urlencode
 
@@ -32,6 +33,8 @@ RUNS_PER_PAGE = 20
 LATELY = timedelta(hours=1)
 #: How many runs the plot of chunk sizes has at most.
 RUNS_PLOTTED = 100
+#: Up to how many seconds of a run its page asks how often, in seconds.
+PAUSES = ((60, 1), (600, 2), (inf, 5))
 #: How many failed chunks a run's page describes.
 FAILURES_SHOWN = 10
 #: Up to how many chunks the timeline tells each, while it is asked for every few seconds.
@@ -124,6 +127,12 @@ def estimate_context(computation: Computation, given: object) -> dict[str, Any]:
     }
 
 
+def pause(seconds: float | None) -> int:
+    """Seconds between two looks at a run that has been at work for so long: a hundred pages
+    that are open for hours shall not cost what the run needs."""
+    return next(every for below, every in PAUSES if (seconds or 0) < below)
+
+
 def run_context(request: HttpRequest, run: Run, progress: Progress) -> dict[str, Any]:
     """What the page of a run shows, and what of it is asked for again every second."""
     pace = overview.pace(run.task_id)
@@ -135,6 +144,7 @@ def run_context(request: HttpRequest, run: Run, progress: Progress) -> dict[str,
         **site_context(request),
         "run": run,
         "running": running,
+        "every": pause(pace.elapsed),
         "progress": progress,
         "pace": pace,
         "fraction": fraction,
@@ -167,6 +177,7 @@ def timeline_context(run: Run) -> dict[str, Any]:
     return {
         "run": run,
         "running": running,
+        "timeline_every": 2 * pause(timeline.seconds),
         "timeline": timeline,
         "told": told,
         "nodes": [

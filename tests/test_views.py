@@ -422,6 +422,21 @@ def test_a_big_runs_page_needs_few_queries(db: None) -> None:
     assert Job.objects.count() == 1000
 
 
+def test_the_page_of_a_long_run_asks_less_often(queue_server: Node) -> None:
+    run = started("/split-sum-start/", n=40, chunk_size=10)
+    assert 'hx-trigger="every 1s"' in fragment(run)
+    for seconds, every in ((30, 1), (120, 2), (3600, 5)):
+        run.jobs.update(
+            state=JobState.RUNNING,
+            node=queue_server,
+            worker=1,
+            started_at=timezone.now() - timedelta(seconds=seconds),
+        )
+        html = page(run.get_absolute_url())
+        assert f'hx-trigger="every {every}s"' in html
+        assert f'hx-trigger="every {2 * every}s"' in html
+
+
 def test_a_page_of_ten_thousand_chunks_is_light(queue_server: Node) -> None:
     """Half of them done, on eight workers, two at work, some failed here and there."""
     now = timezone.now()
