@@ -73,7 +73,7 @@ def test_the_failing_task_is_found_in_the_admin(processes: Processes, admin: Cli
     page = admin.get(f"/admin/django_q/failure/{failure.pk}/change/").content.decode()
     assert "Traceback" in page
     assert "compute/tasks.py" in page
-    assert ">100000000</div>" in page, "its arguments"
+    assert "<pre>(100000000)</pre>" in page, "its arguments"
 
 
 @pytest.mark.parametrize("chunks", [1, 10, 400])
