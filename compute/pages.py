@@ -170,8 +170,8 @@ def timeline_context(run: Run) -> dict[str, Any]:
     grain = 0.0
     told = run.chunks <= (TOLD_LIVE if running else TOLD_ENDED)
     if not told:
-        workers = max(2, Node.objects.workers())
-        grain = (overview.pace(run.task_id).elapsed or 0) * workers / BARS
+        length = (run.finished_at or timezone.now()) - run.created_at
+        grain = length.total_seconds() * max(2, Node.objects.workers()) / BARS
     timeline = pictures.timeline(overview.spans(run.task_id, grain))
     nodes = Node.objects.in_bulk({lane.node for lane in timeline.lanes})
     return {
