@@ -5,13 +5,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
+from .clients import client_of
 from .computations import all_computations
 from .forms import ChunkSizeForm, form_for
-from .generic import FormView, ReplyView, StartView, find_run, parameters, reply_with, too_many
+from .generic import FormView, ReplyView, StartView, find_run, parameters, reply_with
+from .limits import RETRY_AFTER, TooMuch, ensure_room, within_limits
 from .models import Run, Sweep
 from .owners import may_manage, own
 from .pages import failures_context, run_context, site_context, sweep_context, timeline_context
@@ -30,7 +31,11 @@ class CancelView(ReplyView):
             return run
         if not may_manage(request, run):
             return refuse_stranger(request)
-        return reply_with(request, run.get_absolute_url(), {self.done: self.act(run)})
+        try:
+            done = self.act(run)
+        except TooMuch as error:
+            return refuse(request, 429, str(error), headers={"Retry-After": str(RETRY_AFTER)})
+        return reply_with(request, run.get_absolute_url(), {self.done: done})
 
     def act(self, run: Run) -> int:
         staff = self.request.user.is_staff
@@ -38,11 +43,16 @@ class CancelView(ReplyView):
 
 
 class RetryView(CancelView):
-    """Queues the failed chunks of a run again."""
+    """Queues the failed chunks of a run again, if there may be one more unfinished run."""
 
     done = "retried"
 
     def act(self, run: Run) -> int:
+        failed = run.failures().count()
+        ended = bool(failed) and run.state != Run.State.IN_PROGRESS
+        ensure_room(self.request, runs=int(ended), pieces=failed)
+        # From now on it counts for whoever wants it.
+        Run.objects.filter(pk=run.pk).update(client=client_of(self.request))
         return run.retry()
 
 
@@ -73,7 +83,7 @@ class AgainView(StartView):
     def context(self, form: ChunkSizeForm) -> dict[str, Any]:
         return {
             **run_context(self.request, self.run, self.run.refresh()),
-            **failures_context(self.run),
+            **failures_context(self.request, self.run),
             **timeline_context(self.run),
             "form": form,
         }
@@ -120,16 +130,18 @@ class ChunkSizesView(FormView):
             form.add_error(None, "There is nothing to cut.")
             return self.refuse_form(form, 400)
         if not context["sweeping"]:
-            if too_many(form):
-                return self.refuse_form(form, 429, headers={"Retry-After": "10"})
-            with transaction.atomic():
-                sweep = Sweep.objects.create(
-                    computation=self.computation.name,
-                    parameters=form.parameters,
-                    sizes=context["sizes"],
-                )
-                own(self.request, sweep)
-                sweep.advance()
+            most = -(-context["length"] // min(context["sizes"]))  # chunks, of the last run
+            try:
+                with within_limits(self.request, pieces=most):
+                    sweep = Sweep.objects.create(
+                        computation=self.computation.name,
+                        parameters=form.parameters,
+                        sizes=context["sizes"],
+                    )
+                    own(self.request, sweep)
+                    sweep.advance()
+            except TooMuch as error:
+                return self.refuse_too_much(form, error)
         address = reverse("chunk-sizes", args=[self.computation.name])
         return reply_with(self.request, f"{address}?{context['query']}", {}, name="chunk_sizes")
 

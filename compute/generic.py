@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from django.conf import settings
-from django.db import transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse, QueryDict
 from django.urls import reverse
 from django.views import View
@@ -15,6 +13,8 @@ from django_htmx.middleware import HtmxDetails
 from .computation import Computation
 from .computations import all_computations
 from .forms import ChunkSizeForm, form_for
+from .limits import RETRY_AFTER, TooMuch, within_limits
+from .masking import shown_to
 from .models import Progress, Run
 from .owners import own
 from .pages import (
@@ -90,6 +90,10 @@ class FormView(ReplyView):
             self.request, status, detail, headers=headers, template=self.template, context=context
         )
 
+    def refuse_too_much(self, form: ChunkSizeForm, error: TooMuch) -> HttpResponse:
+        form.add_error(None, str(error))
+        return self.refuse_form(form, 429, headers={"Retry-After": str(RETRY_AFTER)})
+
     def page_or_part(self) -> str:
         """htmx asks for the list of runs alone, again and again."""
         return "compute/_runs.html" if self.request.htmx else self.template
@@ -103,11 +107,12 @@ class StartView(FormView):
     """Starts a run, and tells where its progress can be followed."""
 
     def form_valid(self, form: ChunkSizeForm) -> HttpResponse:
-        if too_many(form):
-            return self.refuse_form(form, 429, headers={"Retry-After": "10"})
-        with transaction.atomic():  # the run, its jobs and the queued tasks, or nothing
-            run = self.start(**form.cleaned_data)
-            own(self.request, run)
+        try:
+            with within_limits(self.request):  # the run, its jobs and the queued tasks, or nothing
+                run = self.start(**form.cleaned_data)
+                own(self.request, run)
+        except TooMuch as error:
+            return self.refuse_too_much(form, error)
         return reply_with(self.request, self.address(run), {})
 
     def start(self, chunk_size: int | None = None, **parameters: Any) -> Run:
@@ -128,12 +133,15 @@ class CheckView(ReplyView):
         if progress.settled == (run.state == Run.State.IN_PROGRESS):  # the note is out of date
             progress = run.refresh()
         if not wants_page(request):
-            return page_or_json(request, "", {}, self.data(run, progress))
+            data = self.data(run, progress)
+            return page_or_json(
+                request, "", {}, {**data, "error": shown_to(request, data["error"])}
+            )
         if request.htmx and "timeline" in request.GET:
             return page_or_json(request, "compute/_timeline.html", timeline_context(run), {})
         context = run_context(request, run, progress)
         if not (request.htmx and context["running"]):
-            context |= {**failures_context(run), **timeline_context(run)}
+            context |= {**failures_context(request, run), **timeline_context(run)}
         # htmx swaps a part of the page; the rest stays as it is, until the run has ended.
         template = "compute/_run.html" if request.htmx else "compute/run.html"
         return page_or_json(request, template, context, {})
@@ -172,18 +180,6 @@ def parameters(request: HttpRequest) -> QueryDict:
     for name in request.POST:
         given[name] = request.POST[name]
     return given
-
-
-def too_many(form: ChunkSizeForm) -> bool:
-    """Whether as many runs are unfinished as may be, which the form then says."""
-    if Run.objects.unfinished() < settings.MAX_ACTIVE_RUNS:
-        return False
-    form.add_error(
-        None,
-        f"{settings.MAX_ACTIVE_RUNS} runs are unfinished, which is the most there may "
-        "be; come back when one has ended.",
-    )
-    return True
 
 
 def find_run(request: HttpRequest) -> Run | HttpResponse:

@@ -169,6 +169,13 @@ class Run(models.Model):
     owner = models.CharField(
         max_length=32, blank=True, help_text="What the session that started it is known by."
     )
+    client = models.CharField(
+        max_length=32,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="For whom it counts: a session, or a hash of an address.",
+    )
     state = models.CharField(max_length=11, choices=RunState, default=RunState.IN_PROGRESS)
     result = models.JSONField(encoder=DjangoJSONEncoder, null=True, help_text="Exact, of any size.")
     trouble = models.CharField(
@@ -299,6 +306,7 @@ class Sweep(models.Model):
     parameters = models.JSONField(encoder=DjangoJSONEncoder)
     sizes = models.JSONField(help_text="Chunk sizes, in the order of their runs.")
     owner = models.CharField(max_length=32, blank=True)
+    client = models.CharField(max_length=32, blank=True, default="", db_default="")
     created_at = models.DateTimeField(db_default=Now())
     ended = models.BooleanField(default=False)
 
@@ -323,4 +331,6 @@ class Sweep(models.Model):
                 Sweep.objects.filter(pk=sweep.pk).update(ended=True)
                 return
             run = Run.objects.start(computation, sweep.parameters, sizes[0])
-            Run.objects.filter(pk=run.pk).update(sweep=sweep, owner=sweep.owner)
+            Run.objects.filter(pk=run.pk).update(
+                sweep=sweep, owner=sweep.owner, client=sweep.client
+            )

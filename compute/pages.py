@@ -22,6 +22,7 @@ from django_q.models import Failure, OrmQ
 from . import chunking, pictures
 from .computation import Computation
 from .computations import all_computations
+from .masking import shown_to
 from .models import Progress, Run, Sweep
 from .owners import may_manage
 from .queue import overview
@@ -150,6 +151,7 @@ def run_context(request: HttpRequest, run: Run, progress: Progress) -> dict[str,
         "fraction": fraction,
         "rate": length * fraction / pace.elapsed if pace.elapsed else 0,
         "unit": computation.unit if computation else "",
+        "error": shown_to(request, run.error()),
         "declared": computation is not None,
         "chunked": bool(length),
         "query": urlencode(run.parameters, doseq=True),
@@ -187,22 +189,28 @@ def timeline_context(run: Run) -> dict[str, Any]:
     }
 
 
-def failures_context(run: Run) -> dict[str, Any]:
+def failures_context(request: HttpRequest, run: Run) -> dict[str, Any]:
     """The first failed chunks of a run, with what django-q2 keeps of them."""
     jobs = list(run.failures()[:FAILURES_SHOWN]) if run.state == Run.State.ERROR else []
     records = Failure.objects.in_bulk([job.pk for job in jobs])
-    return {"failures": [described(job, records.get(job.pk)) for job in jobs]}
+    return {"failures": [described(request, job, records.get(job.pk)) for job in jobs]}
 
 
-def described(job: Job, record: Failure | None) -> dict[str, Any]:
+def described(request: HttpRequest, job: Job, record: Failure | None) -> dict[str, Any]:
     arguments = ""
     if record is not None:
         given = shown_arguments(record.args or (), record.kwargs or {})
         arguments = shorten(", ".join(given), 1000)
-    return {"job": job, "record": record, "arguments": arguments}
+    return {
+        "job": job,
+        "name": shown_to(request, job.name),
+        "error": shown_to(request, job.error),
+        "record": record,
+        "arguments": shown_to(request, arguments),
+    }
 
 
-def nodes_context() -> dict[str, Any]:
+def nodes_context(request: HttpRequest) -> dict[str, Any]:
     """The queue servers that are alive or were lately, what their workers run, what waits."""
     now = timezone.now()
     alive = set(Node.objects.alive().values_list("pk", flat=True))
@@ -222,7 +230,11 @@ def nodes_context() -> dict[str, Any]:
                 "seen": (now - node.seen_at).total_seconds(),
                 "up": (now - node.started_at).total_seconds(),
                 "running": [
-                    {"job": job, "seconds": (now - job.started_at).total_seconds()}
+                    {
+                        "job": job,
+                        "task": shown_to(request, job.name),
+                        "seconds": (now - job.started_at).total_seconds(),
+                    }
                     for job in running.get(node.pk, [])
                     if job.started_at
                 ],

@@ -134,7 +134,7 @@ class NodesView(ReplyView):
     """The queue servers, what their workers run, and what waits."""
 
     def get(self, request: generic.HtmxHttpRequest) -> HttpResponse:
-        context = nodes_context()
+        context = nodes_context(request)
         data = {
             "waiting": context["waiting"],
             "oldest_seconds": context["oldest"],
@@ -149,8 +149,7 @@ class NodesView(ReplyView):
                     "ended": each["node"].ended,
                     "restarts": each["node"].restarts,
                     "running": [
-                        {"task": str(one["job"]), "seconds": one["seconds"]}
-                        for one in each["running"]
+                        {"task": one["task"], "seconds": one["seconds"]} for one in each["running"]
                     ],
                 }
                 for each in context["nodes"]

@@ -175,7 +175,14 @@ SUM_MAX_N = env.int("SUM_MAX_N", 10**12)
 if not 0 < SUM_MAX_N <= 10**18:
     raise ImproperlyConfigured("SUM_MAX_N has to be from 1 to 10^18: the database keeps 64 bits.")
 SUM_SYNC_MAX_N = env.int("SUM_SYNC_MAX_N", 10**8)
+
+# --- limits -------------------------------------------------------------------------
+
 MAX_ACTIVE_RUNS = env.int("MAX_ACTIVE_RUNS", 100)
+MAX_QUEUED_CHUNKS = env.int("MAX_QUEUED_CHUNKS", 200_000)
+# One client leaves room for others, unless somebody says otherwise.
+MAX_CLIENT_RUNS = env.int("MAX_CLIENT_RUNS", 0) or -(-MAX_ACTIVE_RUNS // 2)
+MAX_CLIENT_CHUNKS = env.int("MAX_CLIENT_CHUNKS", 0) or -(-MAX_QUEUED_CHUNKS // 2)
 
 # --- static files -----------------------------------------------------------------
 

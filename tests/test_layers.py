@@ -86,6 +86,9 @@ def test_the_site_imports_nothing_of_the_app(path: Path) -> None:
         ("health", ("compute.queue",)),
         ("replies", ()),
         ("middleware", ("compute.replies",)),
+        ("masking", ()),
+        ("clients", ()),
+        ("limits", ("compute.clients", "compute.models", "compute.queue")),
         ("admin", ("compute.models", "compute.queue")),
     ],
 )
