@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from django.conf import settings
-from django.db import transaction
-from django.db.models import Count, Q, Sum
+from django.db import models, transaction
 from django.http import HttpRequest
 from django_q.models import OrmQ
 
@@ -65,9 +64,11 @@ def counted_for(request: HttpRequest) -> str | None:
 def check(client: str | None, runs: int = 0, pieces: int = 0) -> None:
     """TooMuch if with so many more there were too many; of one client, if it is given."""
     active = Run.objects.filter(state=Run.State.IN_PROGRESS)
-    mine = Q(client=client)
+    mine = models.Q(client=client)
     counts = active.aggregate(
-        runs=Count("pk"), mine=Count("pk", filter=mine), pieces=Sum("chunks", filter=mine)
+        runs=models.Count("pk"),
+        mine=models.Count("pk", filter=mine),
+        pieces=models.Sum("chunks", filter=mine),
     )
     if counts["runs"] + runs > settings.MAX_ACTIVE_RUNS:
         raise TooMuch(

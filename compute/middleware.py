@@ -7,13 +7,30 @@ from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth.middleware import LoginRequiredMiddleware
+from django.contrib.auth.views import redirect_to_login
 from django.db import InterfaceError, OperationalError, connection
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseForbidden
 from django.middleware.csrf import CsrfViewMiddleware
+from django.shortcuts import resolve_url
+from django_htmx.http import HttpResponseClientRefresh
 
-from .replies import refuse
+from .replies import refuse, wants_page
 
 log = logging.getLogger(__name__)
+
+
+class HeadersMiddleware:
+    """Puts SECURITY_HEADERS on every reply, whoever made it: a page, a file, an error."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        response = self.get_response(request)
+        for name, value in settings.SECURITY_HEADERS.items():
+            response.headers.setdefault(name, value)
+        return response
 
 
 class DatabaseAwayMiddleware:
@@ -53,3 +70,27 @@ class SessionCsrfMiddleware(CsrfViewMiddleware):
         if request.method != "POST" or settings.SESSION_COOKIE_NAME not in request.COOKIES:
             return None
         return super().process_view(request, view, args, kwargs)
+
+
+class SignInMiddleware(LoginRequiredMiddleware):
+    """With REQUIRE_LOGIN lets in only who has signed in, but for views that say otherwise."""
+
+    def process_view(
+        self, request: HttpRequest, view_func: Callable[..., Any], view_args: Any, view_kwargs: Any
+    ) -> HttpResponseBase | None:
+        if not settings.REQUIRE_LOGIN:
+            return None
+        return super().process_view(request, view_func, view_args, view_kwargs)
+
+    def handle_no_permission(
+        self, request: HttpRequest, view_func: Callable[..., Any]
+    ) -> HttpResponseBase:
+        login = resolve_url(settings.LOGIN_URL)
+        if not wants_page(request):
+            where = request.build_absolute_uri(login)
+            return refuse(request, 403, f"Sign in at {where}, and send the cookies of its reply.")
+        if request.headers.get("HX-Request"):  # a part of a page that has been open for long
+            return HttpResponseClientRefresh()
+        # What was posted can't be posted again from there.
+        again = request.method in ("GET", "HEAD")
+        return redirect_to_login(request.get_full_path() if again else "/", login)

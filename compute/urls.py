@@ -1,8 +1,10 @@
 """The addresses of the tutorial, of every computation, and of the site itself."""
 
+from django.contrib.auth.decorators import login_not_required
+from django.contrib.auth.views import LogoutView
 from django.urls import path
 
-from . import actions, generic, views
+from . import accounts, actions, generic, views
 
 urlpatterns = [
     path("", views.HomeView.as_view(), name="home"),
@@ -24,6 +26,8 @@ urlpatterns = [
     path("compute/<slug:name>/again/", actions.AgainView.as_view(), name="again"),
     path("compute/<slug:name>/chunk-sizes/", actions.ChunkSizesView.as_view(), name="chunk-sizes"),
     path("nodes/", views.NodesView.as_view(), name="nodes"),
-    path("healthz", views.HealthView.as_view(), name="healthz"),
-    path("readyz", views.ReadyView.as_view(), name="readyz"),
+    path("login/", accounts.SignInView.as_view(), name="login"),
+    path("logout/", LogoutView.as_view(), name="logout"),
+    path("healthz", login_not_required(views.HealthView.as_view()), name="healthz"),
+    path("readyz", login_not_required(views.ReadyView.as_view()), name="readyz"),
 ]

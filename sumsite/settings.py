@@ -6,6 +6,7 @@ decide whether a test passes).
 """
 
 import os
+from datetime import timedelta
 from pathlib import Path
 
 from csp.constants import NONE, SELF
@@ -57,10 +58,15 @@ INSTALLED_APPS = [
     "django.contrib.humanize",
     "csp",
     "django_htmx",
+    "axes",
     "django_q",
 ]
 
 MIDDLEWARE = [
+    # These three first, so that their headers are on whatever the others answer.
+    "compute.middleware.HeadersMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "compute.middleware.DatabaseAwayMiddleware",
@@ -68,10 +74,10 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "compute.middleware.SessionCsrfMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "compute.middleware.SignInMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "csp.middleware.CSPMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "axes.middleware.AxesMiddleware",  # last: what is before it handles its 429 as any other
 ]
 
 ROOT_URLCONF = "sumsite.urls"
@@ -103,6 +109,15 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
+
+# Refuses before a password is looked at; see AXES_… below.
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
+    "django.contrib.auth.backends.ModelBackend",
+]
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = "home"
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"  # no third cookie
 
 # --- the database: the only infrastructure ----------------------------------------
 
@@ -190,6 +205,7 @@ STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 # Hashed and compressed names need collectstatic; in development files are found as they are.
 WHITENOISE_USE_FINDERS = DEBUG
+WHITENOISE_ALLOW_ALL_ORIGINS = False  # no other site needs these files
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {
@@ -201,8 +217,9 @@ STORAGES = {
     },
 }
 
-# --- security, with DEBUG off -----------------------------------------------------
+# --- security ---------------------------------------------------------------------
 
+REQUIRE_LOGIN = env.bool("REQUIRE_LOGIN", False)
 if not DEBUG:
     # The host's router ends TLS and says so in this header.
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
@@ -211,6 +228,22 @@ if not DEBUG:
     SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", 365 * 24 * 60 * 60)
     SESSION_COOKIE_SECURE = True
     CSRF_COOKIE_SECURE = True
+    # A browser takes such a name from this very host alone, so that no neighbour below the
+    # same domain can set the cookie; and by https alone, hence not in development.
+    SESSION_COOKIE_NAME = "__Host-sessionid"
+    CSRF_COOKIE_NAME = "__Host-csrftoken"
+CSRF_COOKIE_HTTPONLY = True  # pages have the token in their forms
+FILE_UPLOAD_HANDLERS: list[str] = []  # no form takes a file, so none is kept, nor fills the disk
+# Six wrong passwords for one account from one address, and there is a pause.
+AXES_FAILURE_LIMIT = 6
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_RESET_ON_SUCCESS = True
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # and no row grows meanwhile
+AXES_CLIENT_IP_CALLABLE = "compute.clients.address_of"
+AXES_LOCKOUT_CALLABLE = "compute.accounts.locked_out"
+AXES_DISABLE_ACCESS_LOG = True  # who signs in is nobody's business for longer than needed
+AXES_VERBOSE = False
 X_FRAME_OPTIONS = "DENY"
 # Everything comes from files of this site's own. (Django's pages for debugging have their
 # style inside, and django-csp lets them be while DEBUG is on.)
@@ -225,6 +258,28 @@ CONTENT_SECURITY_POLICY = {
         "base-uri": [NONE],
         "frame-ancestors": [NONE],
     }
+}
+# What no middleware of Django's sets, or not on every reply.
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": ", ".join(
+        f"{feature}=()"
+        for feature in (
+            "accelerometer",
+            "camera",
+            "display-capture",
+            "geolocation",
+            "gyroscope",
+            "magnetometer",
+            "microphone",
+            "midi",
+            "payment",
+            "usb",
+        )
+    ),
 }
 SILENCED_SYSTEM_CHECKS = [
     # Django looks for its own CsrfViewMiddleware by name; ours is a subclass.
@@ -251,5 +306,7 @@ LOGGING = {
         # A line for every task queued would be ten thousand for one run. A node, where
         # django-q2 tells more than that, raises the level again.
         "django-q": {"level": "WARNING"},
+        # Nor a few lines for each that signs in.
+        "axes": {"level": "WARNING"},
     },
 }

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.test import Client
 from django_q.models import OrmQ
 
@@ -93,7 +94,7 @@ def test_a_browser_needs_a_csrf_token(db: None) -> None:
     run = start_in_browser(client, n=10)
     assert do(client, "cancel", run).status_code == 403
     client.get(run.get_absolute_url())
-    token = client.cookies["csrftoken"].value
+    token = client.cookies[settings.CSRF_COOKIE_NAME].value
     assert do(client, "cancel", run, csrfmiddlewaretoken=token).status_code == 303
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import hypothesis
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.http import HttpResponse
@@ -527,7 +528,7 @@ def test_a_post_with_a_session_and_no_csrf_token_is_refused(
 
 def test_a_session_cookie_of_nobody_counts_too(db: None) -> None:
     client = Client(enforce_csrf_checks=True)
-    client.cookies["sessionid"] = "made-up"
+    client.cookies[settings.SESSION_COOKIE_NAME] = "made-up"
     assert client.post("/sum-start/", {"n": "5"}).status_code == 403
 
 

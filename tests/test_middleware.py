@@ -7,6 +7,7 @@ import types
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import DataError, InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
@@ -104,7 +105,7 @@ def test_with_a_session_a_post_needs_its_token(client_with_a_session: Client) ->
     refused = client_with_a_session.post("/sum-sync/", {"n": "4"})
     assert refused.status_code == 403
     assert refused.json()["detail"].startswith("A POST with a session cookie needs a CSRF token")
-    client_with_a_session.cookies["csrftoken"] = token = "t" * 32
+    client_with_a_session.cookies[settings.CSRF_COOKIE_NAME] = token = "t" * 32
     for good in (
         client_with_a_session.post("/sum-sync/", {"n": "4", "csrfmiddlewaretoken": token}),
         client_with_a_session.post("/sum-sync/", {"n": "4"}, headers={"x-csrftoken": token}),
@@ -122,6 +123,6 @@ def test_the_admins_login_is_protected_before_there_is_a_session(db: None) -> No
     form = {"username": "ann", "password": "ann-password"}
     assert client.post("/admin/login/", form).status_code == 403
     client.get("/admin/login/")
-    form["csrfmiddlewaretoken"] = client.cookies["csrftoken"].value
+    form["csrfmiddlewaretoken"] = client.cookies[settings.CSRF_COOKIE_NAME].value
     assert client.post("/admin/login/", form).status_code == 302
     assert client.get("/admin/").status_code == 200

@@ -6,6 +6,7 @@ import html
 import json
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
@@ -126,7 +127,7 @@ def test_an_admin_page_that_is_not_for_everybody_is_refused(db: None) -> None:
 
 def test_a_csrf_failure_is_refused(db: None) -> None:
     client = Client(enforce_csrf_checks=True)
-    client.cookies["sessionid"] = "made-up"
+    client.cookies[settings.SESSION_COOKIE_NAME] = "made-up"
     assert_refused(
         403,
         "needs a CSRF token",
