@@ -19,7 +19,7 @@ class TextRequest(WSGIRequest):
     def _set_content_type_params(self, meta: dict[str, Any]) -> None:
         try:
             super()._set_content_type_params(meta)  # type: ignore[misc]
-        except LookupError:
+        except (LookupError, ValueError):  # ValueError: a name with a NUL in it
             self._encoding = None
 
 

@@ -6,6 +6,7 @@ A few hundred with every run of the tests; `bin/test --long tests/test_hostile.p
 
 from __future__ import annotations
 
+import logging
 import socket
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -28,10 +29,18 @@ from compute.queue.models import Job
 from tests import hostile
 from tests.conftest import run_jobs, started
 from tests.hostile import Hostile
-from tests.processes import Processes
+from tests.processes import Process, Processes
 
 #: How many of each kind: quickly, and with --long.
 WILD, REFUSED, RAW = (250, 14_000), (100, 3_000), (100, 3_000)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_logged() -> Iterator[None]:
+    """Django warns of each that it refuses."""
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
 
 
 def many(examples: int) -> Callable[[Any], Any]:
@@ -169,6 +178,15 @@ def as_bytes(request: Hostile, known: dict[str, str]) -> bytes:
     return "\r\n".join(head).encode("latin-1", "replace") + request.body
 
 
+def in_production(processes: Processes) -> tuple[Process, str]:
+    return processes.web(
+        DEBUG="0",
+        ALLOWED_HOSTS="localhost",
+        WEB_CONCURRENCY="2",
+        DJANGO_SETTINGS_MODULE="tests.plain_static",
+    )
+
+
 def status_over(site: str, data: bytes) -> int:
     """What the server answers; 0 if it hangs up without a word."""
     where = urlsplit(site)
@@ -219,7 +237,7 @@ def test_what_the_contract_refuses_starts_nothing(known: dict[str, str]) -> None
 
 
 def test_nothing_breaks_over_a_socket(processes: Processes) -> None:
-    web, site = processes.web(DEBUG="0", ALLOWED_HOSTS="localhost", WEB_CONCURRENCY="1")
+    web, site = in_production(processes)
     assert 400 in over_a_socket(site, RAW[0])
     assert "Internal Server Error" not in web.text()
 
@@ -234,7 +252,7 @@ def test_20000_hostile_requests(known: dict[str, str], capsys: Any) -> None:
 
 @pytest.mark.long
 def test_3000_of_them_over_a_socket(processes: Processes, capsys: Any) -> None:
-    web, site = processes.web(DEBUG="0", ALLOWED_HOSTS="localhost", WEB_CONCURRENCY="2")
+    web, site = in_production(processes)
     User.objects.create_superuser("boss", password="boss-password")
     started("/split-sum-start/", n=10)
     seen = over_a_socket(site, RAW[1])

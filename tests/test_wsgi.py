@@ -40,6 +40,7 @@ def ask(content_type: str) -> tuple[str, bytes]:
         "text/plain; charset=nonsense",
         "text/plain; charset=hex",
         "text/plain; charset=rot13",
+        "text/plain; charset=\0",
         "application/x-www-form-urlencoded; charset=base64",
     ],
 )

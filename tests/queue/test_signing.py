@@ -1,0 +1,193 @@
+"""What is not signed with this site's key is never unpickled: a pickle can run anything."""
+
+from __future__ import annotations
+
+import base64
+import pickle
+import zlib
+from pathlib import Path
+
+import pytest
+from django.core.management import call_command
+from django.core.signing import TimestampSigner
+from django.urls import reverse
+from django_q.brokers import get_broker
+from django_q.conf import Conf
+from django_q.models import Failure, OrmQ
+from django_q.signing import PickleSerializer, SignedPackage
+from django_q.status import Stat
+from django_q.tasks import async_task
+
+from compute.models import Run
+from compute.queue.channels import Bell, Inbox
+from compute.queue.models import Job, JobState
+from tests import recipes
+from tests.processes import Processes, wait_until
+from tests.queue.conftest import the_job
+from tests.queue.test_admin import FAILURES, QUEUE
+
+ADD = "tests.queue.functions.add"
+
+
+class Bomb:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self):
+        return Path.touch, (self.file,)
+
+
+@pytest.fixture
+def crater(tmp_path):
+    """The file that is there if a bomb has gone off."""
+    return tmp_path / "crater"
+
+
+def unsigned(bomb):
+    return base64.urlsafe_b64encode(pickle.dumps(bomb)).decode()
+
+
+def with_a_made_up_signature(bomb):
+    return f"{unsigned(bomb)}:1tAbCd:{'A' * 43}"
+
+
+def compressed(bomb):
+    packed = base64.urlsafe_b64encode(zlib.compress(pickle.dumps(bomb))).decode()
+    return f".{packed}:1tAbCd:{'A' * 43}"
+
+
+def with_another_key(bomb):
+    signer = TimestampSigner(key="another-key", salt=Conf.PREFIX)
+    return signer.sign_object(bomb, PickleSerializer)
+
+
+def for_another_purpose(bomb):
+    """With this site's key, as something else of it might be signed: a cookie, a link."""
+    return TimestampSigner(key=Conf.SECRET_KEY, salt="elsewhere").sign_object(
+        bomb, PickleSerializer
+    )
+
+
+def with_a_real_ones_signature(bomb):
+    return f"{unsigned(bomb)}:{SignedPackage.dumps({'id': 'x'}).partition(':')[2]}"
+
+
+@pytest.fixture(
+    params=[
+        unsigned,
+        with_a_made_up_signature,
+        compressed,
+        with_another_key,
+        for_another_purpose,
+        with_a_real_ones_signature,
+    ]
+)
+def forged(request, crater):
+    return request.param(Bomb(crater))
+
+
+def test_such_a_pickle_would_do_harm(crater):
+    SignedPackage.loads(SignedPackage.dumps(Bomb(crater)))
+    assert crater.exists()
+
+
+@pytest.fixture
+def inbox(node):
+    """What a worker asks for its next task."""
+    bell = Bell()
+    yield Inbox(node.broker, bell, None)
+    bell.close()
+
+
+def test_a_worker_gives_it_up_unread(inbox, forged, crater):
+    async_task(ADD, 1)
+    OrmQ.objects.update(payload=forged)
+    assert inbox.claim() is None
+    assert not crater.exists()
+    job = the_job()
+    assert (job.state, job.error_class) == (JobState.FAILED, "BadSignature")
+    assert job.error.startswith("the queued task can't be read: BadSignature")
+    assert Failure.objects.get().pk == job.pk
+    assert not OrmQ.objects.exists()
+
+
+def test_a_retry_is_given_up_unread_as_well(node, inbox, forged, crater, admin):
+    async_task(ADD, "x")
+    node.run()
+    Job.objects.update(payload=forged)
+    assert the_job().retry()
+    assert inbox.claim() is None
+    assert the_job().error_class == "BadSignature"
+    Job.objects.update(payload=forged)
+    rows = list(Failure.objects.values_list("pk", flat=True))
+    admin.post(FAILURES, {"action": "resubmit", "_selected_action": rows})
+    assert the_job().state == JobState.QUEUED
+    assert inbox.claim() is None
+    assert not crater.exists()
+
+
+def test_the_admin_shows_it_unread(node, forged, crater, admin):
+    async_task(ADD, 1)
+    OrmQ.objects.update(payload=forged)
+    row = OrmQ.objects.get()
+    change = reverse("admin:django_q_ormq_change", args=[row.pk])
+    for page in (QUEUE, change, reverse("admin:django_q_ormq_delete", args=[row.pk])):
+        assert admin.get(page).status_code == 200
+    assert "*BadSignature" in admin.get(QUEUE).content.decode()
+    the_job().fail("it had to be", "Ended")
+    failure = reverse("admin:django_q_failure_change", args=[the_job().pk])
+    for page in (FAILURES, failure, reverse("admin:queue_job_change", args=[the_job().pk])):
+        assert admin.get(page).status_code == 200
+    assert not crater.exists()
+
+
+def test_the_pages_of_a_run_show_it_unread(inbox, forged, crater, client):
+    async_task(ADD, 1)
+    OrmQ.objects.update(payload=forged)
+    job = the_job()
+    Run.objects.create(task_id=job.group, computation="sum", parameters={"n": 1}, title="a run")
+    inbox.claim()
+    for address in ("/", "/nodes/", f"/sum-check/?task_id={job.group}"):
+        for accept in ("text/html", "*/*"):
+            assert client.get(address, headers={"accept": accept}).status_code == 200
+    assert not crater.exists()
+
+
+def test_it_is_cancelled_and_deleted_unread(node, forged, crater, admin):
+    for _ in range(2):
+        async_task(ADD, 1)
+    OrmQ.objects.update(payload=forged)
+    first, second = OrmQ.objects.order_by("pk")
+    Job.objects.filter(queue_id=first.pk).cancel("by somebody")
+    admin.post(QUEUE, {"action": "delete_selected", "_selected_action": [second.pk], "post": "1"})
+    assert not OrmQ.objects.exists()
+    assert not crater.exists()
+
+
+def test_a_signature_for_the_queue_is_not_taken_from_whoever_enqueues(db, forged, crater):
+    get_broker().enqueue(forged)
+    assert not Job.objects.exists()
+    assert not crater.exists()
+
+
+def test_a_nodes_statistics_are_passed_over_unread(node, forged, crater, capsys):
+    liar = recipes.node.make(stat=forged)
+    assert Stat.get_all() == []
+    assert Stat.get(1, liar.pk) is None
+    call_command("qmonitor", run_once=True)
+    call_command("qinfo")
+    assert not crater.exists()
+
+
+def test_a_real_node_gives_it_up_and_goes_on(processes: Processes, crater):
+    async_task(ADD, 1)
+    OrmQ.objects.update(payload=with_a_made_up_signature(Bomb(crater)))
+    async_task(ADD, 2)
+    processes.node()
+    wait_until(lambda: not Job.objects.unsettled().exists(), what="both have ended")
+    bad, good = Job.objects.order_by("queued_at")
+    assert (bad.state, bad.error_class) == (JobState.FAILED, "BadSignature")
+    assert good.state == JobState.DONE
+    assert not crater.exists()
