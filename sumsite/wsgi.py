@@ -1,6 +1,7 @@
 """What a web server runs."""
 
 import os
+import re
 from typing import Any
 
 import django
@@ -10,11 +11,17 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "sumsite.settings")
 
 
 class TextRequest(WSGIRequest):
-    """Ignores a charset that is none of text, as Django does with one that it does not know.
+    """Ignores a charset that is none of text, and a length that is no number.
 
     "Content-Type: text/plain; charset=hex" names a codec that Python knows and text
-    can't have: Django's request raises before any middleware could answer.
+    can't have: Django's request raises before any middleware could answer. A length it
+    reads twice, and the second time it raises.
     """
+
+    def __init__(self, environ: dict[str, Any]) -> None:
+        if not re.fullmatch("[0-9]+", environ.get("CONTENT_LENGTH") or "0"):
+            environ["CONTENT_LENGTH"] = "0"
+        super().__init__(environ)
 
     def _set_content_type_params(self, meta: dict[str, Any]) -> None:
         try:

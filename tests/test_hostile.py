@@ -202,6 +202,8 @@ def status_over(site: str, data: bytes) -> int:
                 reply += chunk
         except ConnectionResetError:
             pass
+    while reply.startswith(b"HTTP/1.1 100 "):  # "go on", before what counts
+        reply = reply.partition(b"\r\n\r\n")[2]
     return int(reply[9:12]) if reply.startswith(b"HTTP/1.") else 0
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 
-def ask(content_type: str) -> tuple[str, bytes]:
+def ask(content_type: str, **more: str) -> tuple[str, bytes]:
     """One request straight to what the web server calls: its status, and its body."""
     # Loading it looks for collected files, unless the settings are the tests' own.
     from sumsite.wsgi import application
@@ -25,6 +25,7 @@ def ask(content_type: str) -> tuple[str, bytes]:
         "CONTENT_TYPE": content_type,
         "wsgi.input": BytesIO(),
         "wsgi.url_scheme": "http",
+        **more,
     }
     response = application(environ, start_response)
     body = b"".join(response)
@@ -46,3 +47,10 @@ def ask(content_type: str) -> tuple[str, bytes]:
 )
 def test_no_charset_breaks_a_request(db: None, content_type: str) -> None:
     assert ask(content_type) == ("200 OK", b'{"total": 55}')
+
+
+@pytest.mark.parametrize("length", ["", "0", "x", "-1", "1e3", "٣", "9" * 30])
+def test_no_length_breaks_a_request(db: None, length: str) -> None:
+    form = "application/x-www-form-urlencoded"
+    status, _ = ask(form, CONTENT_LENGTH=length, REQUEST_METHOD="POST")
+    assert status == ("400 Bad Request" if len(length) == 30 else "200 OK")
