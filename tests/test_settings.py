@@ -107,6 +107,10 @@ def without_functions(settings: dict[str, Any]) -> dict[str, Any]:
         ("SUM_MAX_N", 10**12),
         ("SUM_SYNC_MAX_N", 10**8),
         ("MAX_ACTIVE_RUNS", 100),
+        ("MAX_CLIENT_RUNS", 50),
+        ("MAX_QUEUED_CHUNKS", 200_000),
+        ("MAX_CLIENT_CHUNKS", 100_000),
+        ("REQUIRE_LOGIN", False),
         ("Q_TIMEOUT", 24 * 60 * 60),
         ("SECURE_HSTS_SECONDS", 31536000),
         ("ALLOWED_HOSTS", []),
@@ -133,6 +137,11 @@ def test_the_defaults_are_those_that_are_promised(name: str, default: Any) -> No
         ("SUM_MAX_N", "5", "SUM_MAX_N", 5),
         ("SUM_SYNC_MAX_N", "0", "SUM_SYNC_MAX_N", 0),
         ("MAX_ACTIVE_RUNS", "3", "MAX_ACTIVE_RUNS", 3),
+        ("MAX_ACTIVE_RUNS", "3", "MAX_CLIENT_RUNS", 2),
+        ("MAX_CLIENT_RUNS", "3", "MAX_CLIENT_RUNS", 3),
+        ("MAX_QUEUED_CHUNKS", "30", "MAX_CLIENT_CHUNKS", 15),
+        ("MAX_CLIENT_CHUNKS", "3", "MAX_CLIENT_CHUNKS", 3),
+        ("REQUIRE_LOGIN", "1", "REQUIRE_LOGIN", True),
         ("Q_LEASE", "3", "Q_LEASE", 3),
         ("Q_GRACE", "0.5", "Q_GRACE", 0.5),
         ("HSTS_SECONDS", "60", "SECURE_HSTS_SECONDS", 60),
@@ -298,6 +307,8 @@ def test_in_production_the_site_insists_on_https() -> None:
     assert settings["SECURE_HSTS_SECONDS"] > 0
     assert settings["SECURE_PROXY_SSL_HEADER"] == ("HTTP_X_FORWARDED_PROTO", "https")
     assert settings["X_FRAME_OPTIONS"] == "DENY"
+    assert settings["SESSION_COOKIE_NAME"] == "__Host-sessionid"
+    assert settings["CSRF_COOKIE_NAME"] == "__Host-csrftoken"
 
 
 def test_in_development_the_site_works_by_plain_http() -> None:
