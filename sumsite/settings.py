@@ -153,7 +153,12 @@ else:
         {
             # A cut network must not hang a request or a node for TCP's minutes.
             "connect_timeout": 5,
-            "tcp_user_timeout": 10_000,  # milliseconds
+            "tcp_user_timeout": 10_000,  # milliseconds that what was sent may lack its receipt
+            # Who only waits sends nothing: for a reply, for a wake-up. These ask, after
+            # 5 seconds' silence every 2. (The server's side: compute/queue/sessions.py.)
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
+            "keepalives_count": 3,
         }
     )
 

@@ -9,9 +9,11 @@ class QueueConfig(AppConfig):
     verbose_name = "Task queue: jobs and nodes"
 
     def ready(self) -> None:
+        from django.db.backends.signals import connection_created
         from django_q.signals import pre_enqueue, pre_execute
 
-        from . import call, checks  # noqa: F401  (checks register themselves)
+        from . import call, checks, sessions  # noqa: F401  (checks register themselves)
 
         pre_enqueue.connect(call.wrap, dispatch_uid="compute.queue.call.wrap")
         pre_execute.connect(call.hand_over, dispatch_uid="compute.queue.call.hand_over")
+        connection_created.connect(sessions.limit, dispatch_uid="compute.queue.sessions.limit")

@@ -91,8 +91,12 @@ class Supervisor:  # pragma: no cover - runs in a process of its own (tests/work
         """Wait for a signal, or a reason to replace the sentinel, which is told."""
         beat, beaten = self.heartbeat.value, time.monotonic()
         frozen = Frozen()
+        looked = beaten
         while not self.signals:
             sentinel.join(0.2)
+            if time.monotonic() - looked > SILENCE / 2:  # stopped itself: what could it hear?
+                beaten = time.monotonic()
+            looked = time.monotonic()
             if not sentinel.is_alive():
                 return ended(sentinel.exitcode)
             if frozen.sees(sentinel.pid):

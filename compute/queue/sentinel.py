@@ -12,7 +12,7 @@ from multiprocessing.sharedctypes import RawValue
 from typing import Any
 
 from django.conf import settings
-from django.db import DatabaseError, connections
+from django.db import DatabaseError, close_old_connections, connections
 from django_q.brokers import get_broker
 from django_q.cluster import Sentinel
 from django_q.conf import Conf
@@ -109,6 +109,7 @@ class NodeSentinel(Sentinel):  # pragma: no cover - runs in forked processes (te
 
     def check(self) -> None:
         """One round: replace what has died or is frozen, renew leases, give a sign of life."""
+        close_old_connections()  # one that has failed would go on failing
         cancelled = self.cancelled()
         for process in [*self.pool, self.monitor, self.pusher]:
             frozen = self.frozen.sees(process.pid)
@@ -231,6 +232,7 @@ class NodeSentinel(Sentinel):  # pragma: no cover - runs in forked processes (te
         while any(process.is_alive() for process in self.pool) and time.monotonic() < deadline:
             for _ in self.pool:
                 self.bell.ring()
+            close_old_connections()
             self.renew()
             Stat(self).save()
             self.heartbeat.value += 1

@@ -19,7 +19,7 @@ from django_q.models import Success
 from django_q.tasks import async_task
 
 from compute.queue.fanout import async_iter, results
-from compute.queue.models import Job
+from compute.queue.models import Job, Node
 from tests import database
 from tests.processes import Process, Processes, wait_until
 from tests.workers.test_chapters import get, settled
@@ -66,6 +66,8 @@ def test_the_database_goes_away_amid_runs(processes: Processes, seconds: int) ->
         database.start()
     back = timezone.now()
     wait_until(Job.objects.filter(started_at__gt=back).exists, 10, "nodes at work again")
+    alive = Node.objects.filter(seen_at__gt=back)
+    wait_until(lambda: alive.count() == 2, 10, "signs of life, and with them leases")
     for check in checks:
         assert settled(check, 120)["total"] == 1800000030000000
     for process in (web, *nodes):
