@@ -39,17 +39,21 @@ LIMIT = 20
 #: Who waits for a reply from the database when the cable is pulled.
 WAIT = """
 from django.db import connection
-connection.cursor().execute("SELECT pg_sleep(30)")
+connection.cursor().execute("SELECT pg_sleep(60)")
 """
 #: Who has rows locked then, and does not go on.
 HOLD = """
 import time
 from django.db import transaction
 from compute.queue.models import Job
-with transaction.atomic():
-    count = len(Job.objects.filter(node_id="{node}").unsettled().select_for_update())
-    print("holds", count, flush=True)
-    time.sleep(600)
+held = []
+while not held:
+    with transaction.atomic():
+        jobs = Job.objects.filter(node_id="{node}").unsettled()
+        held = list(jobs.select_for_update())
+        if held:
+            print("holds", len(held), flush=True)
+            time.sleep(600)
 """
 
 
@@ -162,7 +166,7 @@ class Site:
         """For a reply, for so long that TCP has nothing on its way any more."""
         with connection.cursor() as cursor:
             cursor.execute(
-                "SELECT FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(30)' "
+                "SELECT FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)' "
                 "AND query_start < statement_timestamp() - interval '1 second'"
             )
             return bool(cursor.fetchall())
@@ -215,15 +219,17 @@ def test_a_host_is_cut_off_and_comes_back(site: Site) -> None:
     runs_started_on_either_web_host_are_seen_on_both(site)
     every_node_takes_part(site)
 
-    group = async_iter(SLOWLY, [(i, 8) for i in range(6)])
-    for host in QUEUES:
-        wait_until(site.jobs_on(host).unsettled().exists, 30, f"a chunk on {host}")
-    held = list(site.jobs_on("queue3").unsettled().values_list("pk", flat=True))
     lost = site.node("queue3")
-    assert held
     assert lost
     connections = site.connections("queue3")
-    waiter = hold_rows_and_wait(site, lost)
+    waiter, holder = others_on_the_host(site, "queue3", lost) if site.separated else (None, None)
+    group = async_iter(SLOWLY, [(i, 10) for i in range(6)])
+    for host in QUEUES:
+        wait_until(site.jobs_on(host).unsettled().exists, 30, f"a chunk on {host}")
+    if holder:
+        holder.wait_for_output("holds [1-9]")
+    held = list(site.jobs_on("queue3").unsettled().values_list("pk", flat=True))
+    assert held
 
     cut = site.cut_off("queue3")
     path = site.start_run("web1", 40_000_000, 2_000_000)
@@ -281,20 +287,13 @@ def takes_tasks(site: Site, host: str, since: datetime = FREE) -> bool:
     return False
 
 
-def hold_rows_and_wait(site: Site, node: Node) -> Process | None:
-    """Beside a node, one that holds the rows of its jobs and one that waits for a reply.
-
-    The second is returned: the cut has to set it free, and the rows. None if there is no
-    network to be cut.
-    """
-    if not site.separated:
-        return None
+def others_on_the_host(site: Site, host: str, node: Node) -> tuple[Process, Process]:
+    """Two whom the cut has to set free: one waits for a reply, one will hold the node's rows."""
     shell = (sys.executable, "manage.py", "shell", "--no-imports", "-c")
-    holder = site.start_on("queue3", *shell, HOLD.format(node=node.pk))
-    holder.wait_for_output("holds [1-9]", 60)
-    waiter = site.start_on("queue3", *shell, WAIT)
+    waiter = site.start_on(host, *shell, WAIT)
+    holder = site.start_on(host, *shell, HOLD.format(node=node.pk))
     wait_until(site.somebody_waits, 60, "a query whose sender has got its receipt")
-    return waiter
+    return waiter, holder
 
 
 def test_what_a_failing_test_leaves_behind(tmp_path: Path) -> None:
