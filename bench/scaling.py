@@ -30,13 +30,12 @@ import psutil
 
 from tests.processes import ROOT, Process, Processes, environment
 
-TASKS = 5_000
-#: Nodes of one worker each, added as the measuring goes on.
-FLEET = (1, 2, 5, 10, 20)
+#: Nodes of one worker each, added as the measuring goes on, and how many tasks they get.
+FLEET = {1: 1_000, 2: 1_000, 5: 1_000, 10: 2_000, 20: 5_000}
 #: Workers of the one node that is measured alone.
 WORKERS = (1, 2, 4, 8)
 #: Seconds that idle nodes are watched for.
-WATCH = 20
+WATCH = 15
 ROUNDS = 3
 #: Tasks, a second each, of which the share that goes on while they run is seen.
 LONG = 20
@@ -53,8 +52,8 @@ PICTURE = ROOT / "docs" / "scaling.svg"
 ROLES = (
     ("worker", "WITH free AS"),
     ("sentinel", '"queue_node"'),
-    ("listener", "SELECT 1"),
     ("monitor", "EXISTS("),
+    ("listener", "SELECT 1"),
 )
 
 
@@ -82,8 +81,18 @@ class Seen:
 class Round:
     """So many tasks, run by so many nodes."""
 
-    rate: float
+    count: int
+    seconds: float
     seen: Seen
+
+    @property
+    def rate(self) -> float:
+        return self.count / self.seconds
+
+    @property
+    def cost(self) -> float:
+        """Seconds of the server's processors for a task."""
+        return self.seen.processor / self.count
 
 
 class Server:
@@ -94,7 +103,7 @@ class Server:
         self.process = psutil.Process(pid)
 
     def log_statements(self, on: bool) -> None:
-        execute(f"ALTER SYSTEM SET log_statement = {'all' if on else 'none'}")
+        execute(f"ALTER SYSTEM SET log_statement = '{'all' if on else 'none'}'")
         execute("ALTER SYSTEM SET log_line_prefix = '%p %a '")
         execute("SELECT pg_reload_conf()")
         time.sleep(1.5)  # each session reads it before its next statement; all have one a second
@@ -190,10 +199,10 @@ def tasks(server: Server, function: str, arguments: list[Any], expected: list[An
         took = time.monotonic() - began
     assert results(group) == expected
     assert jobs.filter(attempt=1, state=Job.State.DONE).count() == len(expected)
-    return Round(len(expected) / took, seen)
+    return Round(len(expected), took, seen)
 
 
-def tiny(server: Server, count: int = TASKS) -> Round:
+def tiny(server: Server, count: int) -> Round:
     arguments = [(number, 2) for number in range(count)]
     return tasks(server, "operator.mul", arguments, [2 * number for number in range(count)])
 
@@ -202,9 +211,8 @@ def median(rounds: list[Round]) -> Round:
     return sorted(rounds, key=lambda each: each.rate)[len(rounds) // 2]
 
 
-def cost_of(rounds: list[Round], count: int = TASKS) -> float:
-    """Seconds of the server's processors for a task."""
-    return statistics.median(each.seen.processor for each in rounds) / count
+def cost_of(rounds: list[Round]) -> float:
+    return statistics.median(each.cost for each in rounds)
 
 
 @dataclass
@@ -238,20 +246,20 @@ def measure(server: Server, processes: Processes) -> Figures:
     before = execute(kept)[0]
     run = 0
     nodes: list[Process] = []
-    for size in FLEET:
+    for size, count in FLEET.items():
         while len(nodes) < size:
             nodes.append(processes.node(Q_WORKERS="1", PGAPPNAME="node"))
         tiny(server, 100 * size)
         said, cost = idle(server, nodes)
-        rounds = [tiny(server) for _ in range(ROUNDS)]
+        rounds = [tiny(server, count) for _ in range(ROUNDS)]
         server.log_statements(True)
-        logged = tiny(server)
+        logged = tiny(server, count)
         server.log_statements(False)
-        run += (ROUNDS + 1) * TASKS + 100 * size
+        run += (ROUNDS + 1) * count + 100 * size
         figures.fleet[size] = (connections(), said, cost, rounds, logged)
         print(
             f"{size} nodes: {connections()} connections, {said.count / said.seconds:.0f}/s idle, "
-            f"{median(rounds).rate:.0f} tasks/s, {logged.seen.count / TASKS:.2f} statements a task"
+            f"{median(rounds).rate:.0f} tasks/s, {logged.seen.count / count:.2f} statements a task"
         )
     figures.kept_bytes = (execute(kept)[0] - before) / run
     for node in nodes:
@@ -300,7 +308,7 @@ def one_node(figures: Figures) -> str:
 
 def a_task(figures: Figures) -> str:
     rows = []
-    for size in (FLEET[0], FLEET[-1]):
+    for size in (min(FLEET), max(FLEET)):
         *_, rounds, logged = figures.fleet[size]
         seen = logged.seen
         kinds = Counter(
@@ -309,13 +317,13 @@ def a_task(figures: Figures) -> str:
         rows.append(
             [
                 str(size),
-                f"{kinds['WITH free AS'] / TASKS:.2f}",
-                f"{kinds['WITH settled AS'] / TASKS:.2f}",
-                f"{seen.of('monitor') / TASKS:.2f}",
-                f"{seen.count / TASKS:.2f}",
-                f"{seen.commits / TASKS:.2f}",
+                f"{kinds['WITH free AS'] / logged.count:.2f}",
+                f"{kinds['WITH settled AS'] / logged.count:.2f}",
+                f"{seen.of('monitor') / logged.count:.2f}",
+                f"{seen.count / logged.count:.2f}",
+                f"{seen.commits / logged.count:.2f}",
                 f"{1000 * cost_of(rounds):.2f} ms",
-                f"{median(rounds).seen.wal_bytes / TASKS / 1024:.1f} KB",
+                f"{median(rounds).seen.wal_bytes / logged.count / 1024:.1f} KB",
             ]
         )
     head = ["nodes", "claims", "outcomes", "monitors'", "statements", "transactions"]
@@ -341,8 +349,8 @@ def a_fleet(figures: Figures) -> str:
 
 def per_task_and_idle(figures: Figures) -> tuple[float, float]:
     """Seconds of a processor: for a task, and for an idle node in a second."""
-    _, _, cost, rounds, _ = figures.fleet[FLEET[-1]]
-    return cost_of(rounds), cost.processor / cost.seconds / FLEET[-1]
+    _, _, cost, rounds, _ = figures.fleet[max(FLEET)]
+    return cost_of(rounds), cost.processor / cost.seconds / max(FLEET)
 
 
 def capacity(figures: Figures) -> str:

@@ -83,6 +83,14 @@ def test_a_bell_wakes_who_waits(make):
     assert time.monotonic() - began < 15
 
 
+def test_whoever_wakes_takes_all_rings(make):
+    bell = make(Bell)
+    for _ in range(100):
+        bell.ring()
+    bell.wait(30)
+    assert bell.receive(0) is None
+
+
 # --- a worker's next task ------------------------------------------------------------
 
 
