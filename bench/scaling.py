@@ -31,11 +31,11 @@ import psutil
 from tests.processes import ROOT, Process, Processes, environment
 
 #: Nodes of one worker each, added as the measuring goes on, and how many tasks they get.
-FLEET = {1: 1_000, 2: 1_000, 5: 1_000, 10: 2_000, 20: 5_000}
+FLEET = {1: 2_000, 5: 2_000, 20: 5_000}
 #: Workers of the one node that is measured alone.
 WORKERS = (1, 2, 4, 8)
 #: Seconds that idle nodes are watched for.
-WATCH = 15
+WATCH = 12
 ROUNDS = 3
 #: Tasks, a second each, of which the share that goes on while they run is seen.
 LONG = 20
@@ -117,6 +117,12 @@ class Server:
                 continue
             spent += times.user + times.system
         return spent
+
+    def session_bytes(self) -> float:
+        (pids,) = execute(
+            "SELECT array_agg(pid) FROM pg_stat_activity WHERE application_name = 'node'"
+        )
+        return statistics.median(psutil.Process(pid).memory_full_info().uss for pid in pids)
 
     @contextmanager
     def watched(self) -> Iterator[Seen]:
@@ -223,6 +229,8 @@ class Figures:
     fleet: dict[int, tuple[int, Seen, Seen, list[Round], Round]] = field(default_factory=dict)
     #: Bytes of table and indexes that a task leaves behind.
     kept_bytes: float = 0
+    #: Bytes that a session has for itself alone.
+    session_bytes: float = 0
     #: One node of one worker, at chunks of one second.
     long: Seen | None = None
 
@@ -261,6 +269,7 @@ def measure(server: Server, processes: Processes) -> Figures:
             f"{size} nodes: {connections()} connections, {said.count / said.seconds:.0f}/s idle, "
             f"{median(rounds).rate:.0f} tasks/s, {logged.seen.count / count:.2f} statements a task"
         )
+    figures.session_bytes = server.session_bytes()
     figures.kept_bytes = (execute(kept)[0] - before) / run
     for node in nodes:
         for trouble in ("ERROR", "CRITICAL", "WARNING", "Traceback"):
@@ -464,8 +473,8 @@ def write(blocks: dict[str, str], drawn: str) -> None:
     """Put each block between its marks in the document."""
     text = DOCUMENT.read_text()
     for name, block in blocks.items():
-        mark = rf"(<!-- {name} -->\n).*?(\n<!-- end -->)"
-        text, found = re.subn(mark, lambda m, b=block: f"{m[1]}{b}{m[2]}", text, flags=re.DOTALL)
+        mark = rf"(<!-- {name} -->\n).*?(<!-- end -->)"
+        text, found = re.subn(mark, lambda m, b=block: f"{m[1]}{b}\n{m[2]}", text, flags=re.DOTALL)
         assert found == 1, name
     DOCUMENT.write_text(text)
     PICTURE.write_text(drawn)
@@ -504,6 +513,7 @@ def main() -> int:
         blocks = tables(figures)
         blocks["long tasks"] = long_tasks(figures)
         blocks["kept"] = f"{figures.kept_bytes / 1024:.1f} KB"
+        blocks["session"] = f"(A session had {figures.session_bytes / 2**20:.1f} MB for itself.)"
         blocks["machine"] = machine()
     finally:
         processes.end()
