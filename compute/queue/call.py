@@ -35,6 +35,7 @@ from django_q.tasks import async_chain
 from picklefield.fields import PickledObject, dbsafe_decode, dbsafe_encode
 
 from .claims import Lease
+from .logs import about
 from .models import Job, JobState
 from .outcomes import settle
 
@@ -76,6 +77,13 @@ class Call:
             return self.func.rpartition(".")[2]
         return getattr(self.func, "__name__", type(self.func).__name__)
 
+    @property
+    def label(self) -> str:
+        """What it counts as: of objects without a path all of a class are one function."""
+        kind = type(self.func)
+        path = self.func if isinstance(self.func, str) else f"{kind.__module__}.{kind.__qualname__}"
+        return shorten(path, 200)
+
     def __getstate__(self) -> dict[str, Any]:
         return {"func": self.func, "task": {}}
 
@@ -85,6 +93,10 @@ class Call:
         A delivery that has lost its job (to another node, a cancellation) runs
         nothing, or its outcome is dropped. Raises what the function raises.
         """
+        with about(self.task):
+            return self.deliver(args, kwargs)
+
+    def deliver(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         delivery = Delivery(self.task)
         if not persistently(delivery.start):
             self.task["dropped"] = True
@@ -97,6 +109,7 @@ class Call:
             stored = pickled(result)
         except BaseException as error:
             self.task["dropped"] = not persistently(partial(delivery.fail, error))
+            self.task["error_class"] = type(error).__name__
             expected = isinstance(error, Exception | TimeoutException)
             if self.task.get("sync") or (expected and message_of(error) is not None):
                 raise
@@ -108,6 +121,7 @@ class Call:
             raise  # the next delivery will write its own
         except Exception as error:  # the database takes everything but this outcome
             persistently(partial(delivery.fail, error))
+            self.task["error_class"] = type(error).__name__
             raise
         return result
 
@@ -216,6 +230,7 @@ def wrap(sender: Any, task: dict[str, Any], **kwargs: Any) -> None:
     if task["name"].count("-") == 3 and task["name"] == humanize(task["id"]):  # nobody's choice
         task["name"] = default_name(call, task["args"], task["kwargs"])
     task["name"] = shorten(task["name"], 100)
+    task.setdefault("position", 0)  # in its group; a lone task is a group of one
     if task.get("sync"):
         queued = {key: value for key, value in task.items() if key != "sync"}
         job_for(task, queue=Conf.CLUSTER_NAME, payload=SignedPackage.dumps(queued)).save()

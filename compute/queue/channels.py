@@ -15,16 +15,20 @@ import pickle
 import select
 import socket
 import time
+from collections import Counter
 from multiprocessing.sharedctypes import RawValue
 from typing import TYPE_CHECKING, Any
 
 from django.db import InterfaceError, OperationalError, connection
 from django_q.conf import Conf
 
+from . import tally
+from .logs import ids
 from .progress import report_to
 
 if TYPE_CHECKING:
     from .broker import DatabaseBroker
+    from .claims import Lease
 
 log = logging.getLogger(__name__)
 
@@ -131,12 +135,25 @@ class Inbox:
                 if task is not None:
                     self.held.value = lease.queue_id
                     task["cluster"], task["ack_id"] = Conf.CLUSTER_NAME, lease
+                    if lease.attempt > 1:
+                        note_again(task, lease)
                     return task
         except (OperationalError, InterfaceError) as error:
             log.warning("the database is away: %s", error)
             connection.close()
             time.sleep(0.5)
         return None
+
+
+def note_again(task: dict[str, Any], lease: Lease) -> None:
+    """Say and count that a task is run again: which is rare, so at once."""
+    why = "its lease had ended" if lease.expired else "it was given back or retried"
+    level = logging.WARNING if lease.expired else logging.INFO
+    log.log(level, "again: %s: %s", task["name"], why, extra=ids(task))
+    func = tally.function_of(task)
+    tally.add_if_possible(
+        Counter({(func, tally.REDELIVERED): 1, (func, tally.EXPIRED): int(lease.expired)})
+    )
 
 
 class Outbox(Mailbox, NoQueue):
@@ -155,9 +172,10 @@ class Outbox(Mailbox, NoQueue):
             log.warning("the monitor does not listen; nobody is told of %s", task["name"])
 
     def get_all(self) -> list[Any]:
-        """Wait for a message; it, and others that are there already."""
-        while (message := self.receive(SLOW_POLL)) is None:
-            pass
+        """Wait a second for a message; it, and others that are there already."""
+        message = self.receive(SLOW_POLL)
+        if message is None:
+            return []
         messages = [pickle.loads(message)]
         while len(messages) < BATCH and (message := self.receive(0)) is not None:
             messages.append(pickle.loads(message))

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db import connection, transaction
 
 FREE = """
-    SELECT id FROM django_q_ormq WHERE key = %(key)s AND lock <= {now}
+    SELECT id, lock > '2001-01-01' FROM django_q_ormq WHERE key = %(key)s AND lock <= {now}
     ORDER BY id LIMIT %(limit)s
 """
 LEASE = """
@@ -35,6 +35,8 @@ class Lease(NamedTuple):
     #: Which handing-over of its job this is, from 1; 0 if no unsettled job wants the package.
     delivery: int = 0
     attempt: int = 0
+    #: Whether somebody held it before, who has neither ended the job nor given it back in time.
+    expired: bool = False
 
 
 def claim(key: str, limit: int, node: str | None) -> list[tuple[Lease, str]]:
@@ -65,15 +67,20 @@ def on_postgres(values: dict[str, Any]) -> list[tuple[Lease, str]]:
     with connection.cursor() as cursor:
         cursor.execute(
             f"""
-            WITH free AS MATERIALIZED ({FREE.format(now=now())} FOR UPDATE SKIP LOCKED),
+            WITH free (id, held) AS MATERIALIZED (
+                {FREE.format(now=now())} FOR UPDATE SKIP LOCKED
+            ),
             leased AS ({LEASE.format(end=end, ids="SELECT id FROM free")}),
             taken AS ({TAKE.format(now=now(), ids="SELECT id FROM free")})
-            SELECT id, coalesce(delivery, 0), coalesce(attempt, 0), payload
-            FROM leased LEFT JOIN taken ON queue_id = id ORDER BY id
+            SELECT id, coalesce(delivery, 0), coalesce(attempt, 0), held AND attempt > 1, payload
+            FROM leased JOIN free USING (id) LEFT JOIN taken ON queue_id = id ORDER BY id
             """,  # noqa: S608 - put together from this file alone
             values,
         )
-        return [(Lease(*lease), payload) for *lease, payload in cursor.fetchall()]
+        return [
+            (Lease(queue_id, delivery, attempt, bool(expired)), payload)
+            for queue_id, delivery, attempt, expired, payload in cursor.fetchall()
+        ]
 
 
 def on_sqlite(values: dict[str, Any]) -> list[tuple[Lease, str]]:
@@ -84,9 +91,15 @@ def on_sqlite(values: dict[str, Any]) -> list[tuple[Lease, str]]:
         if not cursor.fetchall():  # an idle node takes no write lock
             return []
         with transaction.atomic():
-            cursor.execute(LEASE.format(end=end, ids=free), values)
+            cursor.execute(free, values)
+            held = dict(cursor.fetchall())
+            ids = ", ".join(map(str, held)) or "NULL"
+            cursor.execute(LEASE.format(end=end, ids=ids), values)
             payloads = sorted(cursor.fetchall())
-            ids = ", ".join(str(queue_id) for queue_id, _ in payloads) or "NULL"
             cursor.execute(TAKE.format(now=now(), ids=ids), values)
             taken = {queue_id: rest for queue_id, *rest in cursor.fetchall()}
-    return [(Lease(queue_id, *taken.get(queue_id, ())), payload) for queue_id, payload in payloads]
+    leases = [Lease(queue_id, *taken.get(queue_id, ())) for queue_id, _ in payloads]
+    return [
+        (lease._replace(expired=bool(held[lease.queue_id]) and lease.attempt > 1), payload)
+        for lease, (_, payload) in zip(leases, payloads, strict=True)
+    ]

@@ -34,6 +34,7 @@ from django_q.cluster import get_mp_context
 from django_q.conf import Conf
 
 from .call import one_line
+from .logs import in_node
 from .models import Job, Node
 from .sentinel import MARGIN, Frozen, ended, guard, is_stopped
 
@@ -67,6 +68,7 @@ class Supervisor:  # pragma: no cover - runs in a process of its own (tests/work
         signal.signal(signal.SIGTERM, self.on_signal)
         os.register_at_fork(before=remember_parent, after_in_child=die_with_parent)
         logging.getLogger("django-q").setLevel(Conf.LOG_LEVEL)
+        in_node(self.node.hex)
         log.info("node %s with %s worker(s)", self.node.hex, Conf.WORKERS)
         take_back(Node.objects.left_behind(socket.gethostname(), is_alive).values("pk"))
         while not self.signals:

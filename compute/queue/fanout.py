@@ -37,7 +37,7 @@ class Collector(DatabaseBroker):
         self.packages.append((package, task))
         return len(self.packages)
 
-    def enqueue_another(self, args: tuple[Any, ...], name: str | None) -> None:
+    def enqueue_another(self, args: tuple[Any, ...], name: str | None, position: int) -> None:
         """A task like the first, for other arguments, as `async_task` would make it.
 
         In half the time: what the options amount to is settled once, and a name of
@@ -49,6 +49,7 @@ class Collector(DatabaseBroker):
             "id": uuid4().hex,
             "name": name or default_name(first["func"], args, first["kwargs"]),
             "args": args,
+            "position": position,
             "kwargs": dict(first["kwargs"]),
             "started": timezone.now(),
         }
@@ -85,7 +86,7 @@ def async_iter(func: str | Callable[..., Any], args_iter: Sequence[Any], **kwarg
             args = args if isinstance(args, tuple) else (args,)
             chunk = name and chunk_name(name, position, total)
             if position and not sync:
-                collector.enqueue_another(args, chunk)
+                collector.enqueue_another(args, chunk, position)
                 continue
             task_id = async_task(path, *args, **kwargs, q_options={**options, "task_name": chunk})
             if sync:  # it has run already, as a group of its own

@@ -6,7 +6,9 @@ django-q2's own tables stay in use beside them: `OrmQ` holds what waits or is le
 
 from __future__ import annotations
 
+import logging
 import os
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -16,9 +18,13 @@ from django.utils import timezone
 from django_q.models import OrmQ, Task
 from picklefield.fields import PickledObjectField
 
+from . import tally
+from .logs import ids
 from .outcomes import settle
 from .signals import group_changed
 from .wakeup import notify
+
+log = logging.getLogger(__name__)
 
 
 class NodeQuerySet(models.QuerySet["Node"]):
@@ -263,6 +269,15 @@ class Job(models.Model):
             if not settle(self, outcome, record):
                 return False
             group_changed.send(sender=Job, group=self.group)
+        function = tally.function_of(task)
+        about = {
+            **ids({"id": self.pk, "group": self.group, "position": self.position}),
+            "attempt": self.attempt,
+            "function": function,
+            "error_class": error_class,
+        }
+        log.error("failed: %s: %s", self.name, reason, extra=about)
+        tally.add_if_possible(Counter({(function, tally.FAILED): 1}))
         return True
 
     def retry(self) -> bool:
@@ -282,6 +297,7 @@ class Job(models.Model):
                 queue_id=package.pk,
                 node=None,
                 worker=None,
+                queued_at=Now(),
                 started_at=None,
                 finished_at=None,
                 deaths=0,
@@ -293,3 +309,19 @@ class Job(models.Model):
             Task.objects.filter(pk=job.pk, success=False).delete()
             group_changed.send(sender=Job, group=job.group)
         return True
+
+
+class Tally(models.Model):
+    """One of the running counts of `tally`, which reads and writes them as SQL."""
+
+    func = models.CharField(max_length=200)
+    kind = models.CharField(max_length=20)
+    value = models.FloatField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["func", "kind"], name="one_tally_a_kind"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.func}, {self.kind}: {self.value:g}"

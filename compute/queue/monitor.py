@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import time
+from collections import Counter
 from typing import Any
 
 from django.db import InterfaceError, OperationalError, connection
@@ -12,12 +14,17 @@ from django_q.monitor import save_task
 from django_q.signals import post_execute
 from django_q.utils import close_old_django_connections
 
+from . import tally
 from .call import Call, one_line
 from .channels import STOP, Outbox
+from .logs import ids
 from .models import Job
 from .signals import group_changed
 
 log = logging.getLogger(__name__)
+
+#: Seconds between two times that counts are written down.
+COUNTING = 1
 
 
 def monitor(result_queue: Outbox, broker: Broker) -> None:
@@ -27,11 +34,22 @@ def monitor(result_queue: Outbox, broker: Broker) -> None:
     what is lost when this process dies is a log line and a signal, never a result.
     """
     messages: list[Any] = []
+    counts: tally.Counts = Counter()
+    counted = time.monotonic()
     while STOP not in messages:
         messages = result_queue.get_all()
+        tasks = [task for task in messages if task != STOP]
+        for task in tasks:
+            if isinstance(task["func"], Call) and not task.get("dropped"):
+                counts.update(tally.ended(task))
         try:
-            close_old_django_connections()
-            report([task for task in messages if task != STOP], broker)
+            if tasks:
+                close_old_django_connections()
+                report(tasks, broker)
+            if counts and (STOP in messages or time.monotonic() - counted > COUNTING):
+                tally.add(counts)
+                counts.clear()
+                counted = time.monotonic()
         except (OperationalError, InterfaceError) as error:
             log.warning("the database is away: %s", one_line(error))
             connection.close()
@@ -41,6 +59,8 @@ def report(tasks: list[dict[str, Any]], broker: Broker) -> None:
     """Log what has run and send `post_execute`; for groups that are through, `group_changed`."""
     told = []
     for task in tasks:
+        seconds = (task["stopped"] - task["started"]).total_seconds()
+        extra = {**ids(task), "seconds": round(seconds, 3), "function": tally.function_of(task)}
         ack_id = task.pop("ack_id", None)
         if not isinstance(task["func"], Call):  # queued past our signal, so it has no Job
             save_task(task, broker)
@@ -50,9 +70,10 @@ def report(tasks: list[dict[str, Any]], broker: Broker) -> None:
         told.append(task["id"])
         post_execute.send_robust(sender="django_q", task=task)
         if task["success"]:
-            log.info("done: %s", task["name"])
+            log.info("done: %s", task["name"], extra=extra)
         else:
-            log.error("failed: %s: %s", task["name"], task["result"])
+            extra["error_class"] = task.get("error_class")
+            log.error("failed: %s: %s", task["name"], task["result"], extra=extra)
     unsettled = Job.objects.filter(group=OuterRef("group")).unsettled()
     settled = Job.objects.filter(pk__in=told).exclude(Exists(unsettled))
     for group in set(settled.values_list("group", flat=True)):

@@ -198,6 +198,8 @@ def test_a_worker_waits_until_there_is_room_for_what_it_tells(outbox):
 
 def test_the_monitor_waits_for_the_next_message(outbox, monkeypatch):
     monkeypatch.setattr(channels, "SLOW_POLL", 0.01)
+    assert outbox.get_all() == []
+    monkeypatch.setattr(channels, "SLOW_POLL", 10)
     threading.Timer(0.05, outbox.put, ["late"]).start()
     assert outbox.get_all() == ["late"]
 
