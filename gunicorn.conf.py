@@ -17,6 +17,17 @@ timeout = settings.WEB_TIMEOUT
 graceful_timeout = 3 if settings.DEBUG else 25  # honcho kills 5 s after Ctrl-C, Heroku 30 s
 control_socket_disable = True  # it would lie in the home folder, shared by every instance
 
+if (
+    settings.LOG_FORMAT == "json"
+):  # gunicorn's own lines and one for each request, by the site's rules
+    logconfig_dict = {
+        **settings.LOGGING,
+        "loggers": {
+            name: {"handlers": [], "level": settings.LOG_LEVEL, "propagate": True}
+            for name in ("gunicorn.error", "gunicorn.access")
+        },
+    }
+
 reload = settings.DEBUG
 # gunicorn watches Python files by itself, but no templates.
 reload_extra_files = [str(path) for path in Path("templates").rglob("*.html") if reload]

@@ -2,20 +2,75 @@
 
 from __future__ import annotations
 
-from django.db import DatabaseError, connection
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.db import Error, connection
 from django.db.migrations.executor import MigrationExecutor
 
 from .queue.models import Node
 
+#: Seconds that the database has for its answers.
+PATIENCE = 3
+
 
 def missing() -> str | None:
-    """What the site lacks to be of use, in one sentence; None when it lacks nothing."""
+    """What the site lacks to be of use, in one sentence; None when it lacks nothing.
+
+    Within a few seconds, also when the database is frozen or the network is cut.
+    """
     try:
-        executor = MigrationExecutor(connection)
-        if executor.migration_plan(executor.loader.graph.leaf_nodes()):
-            return "The database lacks migrations: run `./manage.py migrate`."
-        if not Node.objects.alive().exists():
-            return "No queue server is running: start one with `./manage.py qcluster`."
-    except DatabaseError:
+        with impatience():
+            executor = MigrationExecutor(connection)
+            if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+                return "The database lacks migrations: run `./manage.py migrate`."
+            if not Node.objects.alive().exists():
+                return "No queue server is running: start one with `./manage.py qcluster`."
+    except Error:
         return "The database does not answer."
     return None
+
+
+def missing_here() -> str | None:
+    """The same of this host's queue server."""
+    host = socket.gethostname()
+    try:
+        with impatience():
+            if Node.objects.alive().filter(host=host).exists():
+                return None
+    except Error:
+        return "The database does not answer."
+    silence = Node.SILENCE.total_seconds()
+    return f"No queue server of {host} gave a sign of life in the last {silence:.0f} seconds."
+
+
+@contextmanager
+def impatience() -> Iterator[None]:
+    """Meanwhile a query that Postgres has not answered in time fails, as if it had hung up.
+
+    A server that is frozen, or cut off, keeps its clients waiting: to connect as long as
+    `connect_timeout` says, but to answer for ever, or for the many seconds that TCP takes.
+    """
+    connection.ensure_connection()
+    if connection.vendor != "postgresql":  # a file answers at once
+        yield
+        return
+    over = threading.Event()
+    with socket.socket(fileno=os.dup(connection.connection.fileno())) as ours:
+
+        def hang_up() -> None:
+            over.set()
+            ours.shutdown(socket.SHUT_RDWR)
+
+        timer = threading.Timer(PATIENCE, hang_up)
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            timer.join()
+            if over.is_set():
+                connection.close()

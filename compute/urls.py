@@ -30,4 +30,5 @@ urlpatterns = [
     path("logout/", LogoutView.as_view(), name="logout"),
     path("healthz", login_not_required(views.HealthView.as_view()), name="healthz"),
     path("readyz", login_not_required(views.ReadyView.as_view()), name="readyz"),
+    path("metrics", login_not_required(views.MetricsView.as_view()), name="metrics"),
 ]

@@ -8,15 +8,16 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import reverse
 from django_q.tasks import async_task
+from prometheus_client import CONTENT_TYPE_LATEST
 
-from . import chunking, generic, health, tasks
+from . import chunking, generic, health, metrics, tasks
 from .computations.sums import BUGGY_SUM, SUM, title
 from .forms import ChunkSizeForm, form_for
 from .generic import CheckView, ReplyView
 from .models import Progress, Run
 from .pages import estimate_context, nodes_context, runs_context
 from .queue.fanout import async_iter
-from .replies import page_or_json
+from .replies import page_or_json, refuse
 
 
 class FormView(generic.FormView):
@@ -174,3 +175,16 @@ class ReadyView(ReplyView):
         if detail:
             return JsonResponse({"detail": detail}, status=503, headers={"Retry-After": "5"})
         return JsonResponse({"status": "ok"})
+
+
+class MetricsView(ReplyView):
+    """For Prometheus: how the queue stands and what it has done."""
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        if metrics.may_scrape(request):
+            headers = {"Cache-Control": "no-store"}
+            return HttpResponse(metrics.text(), content_type=CONTENT_TYPE_LATEST, headers=headers)
+        if settings.METRICS_TOKEN:
+            detail = "Send `Authorization: Bearer <METRICS_TOKEN>`."
+            return refuse(request, 401, detail, headers={"WWW-Authenticate": "Bearer"})
+        return refuse(request, 403, "For staff, until METRICS_TOKEN is set for a scraper.")

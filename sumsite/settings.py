@@ -5,6 +5,7 @@ one in .env, and tests do not read .env at all (a developer's settings must not
 decide whether a test passes).
 """
 
+import logging
 import os
 from datetime import timedelta
 from pathlib import Path
@@ -12,6 +13,8 @@ from pathlib import Path
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from environs import Env
+
+from sumsite.reporting import report_errors_to
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -30,6 +33,13 @@ if not SECRET_KEY:
     )
 ADMIN_PASSWORD = env.str("ADMIN_PASSWORD", "")
 LOG_LEVEL = env.str("LOG_LEVEL", "INFO").upper()
+LOG_FORMAT = env.str("LOG_FORMAT", "lines")
+if LOG_FORMAT not in ("lines", "json"):
+    raise ImproperlyConfigured(f"LOG_FORMAT is {LOG_FORMAT!r}; give lines or json.")
+METRICS_TOKEN = env.str("METRICS_TOKEN", "")
+SENTRY_DSN = env.str("SENTRY_DSN", "")
+SENTRY_ENVIRONMENT = env.str("SENTRY_ENVIRONMENT", "")
+SENTRY_RELEASE = env.str("SENTRY_RELEASE", "")
 
 # With DEBUG Django answers to localhost alone. A name like .herokuapp.com holds for
 # an app whose own name is not known beforehand.
@@ -229,7 +239,8 @@ if not DEBUG:
     # The host's router ends TLS and says so in this header.
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_SSL_REDIRECT = True
-    SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]  # asked by plain HTTP, from inside
+    # Asked by plain HTTP, from inside.
+    SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
     SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", 365 * 24 * 60 * 60)
     SESSION_COOKIE_SECURE = True
     CSRF_COOKIE_SECURE = True
@@ -301,9 +312,17 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
-        "line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"},
+        "lines": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"},
+        "json": {"()": "sumsite.logs.JsonLines"},
     },
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "filters": {"about": {"()": "compute.queue.logs.AboutFilter"}},
+    "handlers": {
+        "stderr": {
+            "class": "logging.StreamHandler",
+            "formatter": LOG_FORMAT,
+            "filters": ["about"],
+        }
+    },
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     "loggers": {
         # Django's own handlers would say everything twice.
@@ -315,3 +334,7 @@ LOGGING = {
         "axes": {"level": "WARNING"},
     },
 }
+if LOG_FORMAT == "json":
+    logging.captureWarnings(True)  # into lines as all others are
+if SENTRY_DSN:
+    report_errors_to(SENTRY_DSN, SENTRY_ENVIRONMENT, SENTRY_RELEASE)

@@ -1,0 +1,146 @@
+"""Errors reported by Sentry's protocol: to a server of the test's own, and only if asked."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import logging
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import pytest
+from django.db import connection
+from django_q.tasks import async_task
+
+from sumsite import reporting
+from tests.processes import Processes, wait_until
+
+
+class Sink(ThreadingHTTPServer):
+    """Takes in what is reported."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Taker)
+        self.asked: list[str] = []
+        self.events: list[dict[str, Any]] = []
+
+    @property
+    def dsn(self) -> str:
+        return f"http://public@127.0.0.1:{self.server_port}/7"
+
+    def about(self, text: str) -> list[dict[str, Any]]:
+        return [event for event in self.events if text in json.dumps(event)]
+
+
+class Taker(BaseHTTPRequestHandler):
+    server: Sink
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.headers["Content-Encoding"] == "gzip":
+            body = gzip.decompress(body)
+        self.server.asked.append(self.path)
+        # A line about the envelope, then two for each item: about it, and the item itself.
+        lines = [json.loads(line) for line in body.splitlines()]
+        for header, item in zip(lines[1::2], lines[2::2], strict=True):
+            if header["type"] == "event":
+                self.server.events.append(item)
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def sink() -> Iterator[Sink]:
+    server = Sink()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_failures_of_different_functions_are_different_issues() -> None:
+    def fingerprint(**extra: Any) -> Any:
+        record = logging.makeLogRecord(extra)
+        return reporting.apart({}, {"log_record": record}).get("fingerprint")
+
+    assert fingerprint(function="a", error_class="ValueError") == ["task failed", "a", "ValueError"]
+    assert fingerprint(function="b") == ["task failed", "b", ""]
+    assert fingerprint() is None
+    assert reporting.apart({}, {}) == {}
+
+
+def test_the_sdk_is_told_to_keep_what_people_have_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sentry_sdk
+
+    told: dict[str, Any] = {}
+    monkeypatch.setattr(sentry_sdk, "init", lambda **options: told.update(options))
+    reporting.report_errors_to("https://public@errors.example/7", "staging", "")
+    assert told["dsn"] == "https://public@errors.example/7"
+    assert (told["environment"], told["release"]) == ("staging", None)
+    assert told["send_default_pii"] is False
+    assert told["include_local_variables"] is False
+    assert told["max_request_body_size"] == "never"
+
+
+@pytest.mark.once
+def test_a_failed_task_a_dead_worker_and_a_broken_page_are_reported(
+    processes: Processes, sink: Sink
+) -> None:
+    where = {"SENTRY_DSN": sink.dsn, "SENTRY_RELEASE": "v1", "SENTRY_ENVIRONMENT": "tests"}
+    node = processes.node(**where)
+    task_id = async_task("tests.queue.functions.fail", "a failure of its own")
+    async_task("signal.raise_signal", 9)
+    _, site = processes.web(WEB_CONCURRENCY="1", **where)
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE queue_tally RENAME TO elsewhere")
+    try:
+        with pytest.raises(HTTPError) as caught:
+            urlopen(f"{site}/metrics")
+        caught.value.close()
+        wait_until(lambda: sink.about("no such table: queue_tally"), what="the broken page")
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE elsewhere RENAME TO queue_tally")
+    (failed,) = wait_until(lambda: sink.about("a failure of its own"), what="the failed task")
+    assert (failed["release"], failed["environment"]) == ("v1", "tests")
+    assert failed["fingerprint"] == [
+        "task failed",
+        "tests.queue.functions.fail",
+        "ValueError",
+    ]
+    assert "Traceback (most recent call last)" in failed["logentry"]["formatted"]
+    assert failed["extra"]["task"] == task_id
+    wait_until(lambda: sink.about("was killed by SIGKILL, starting another"), what="its death")
+    wait_until(lambda: sink.about("for the 3rd time"), what="the task that failed of it")
+    assert set(sink.asked) == {"/api/7/envelope/"}
+    assert node.stop() == 0
+
+
+@pytest.mark.once
+def test_without_a_dsn_nothing_of_it_is_loaded(processes: Processes) -> None:
+    program = (
+        "import django, sys; django.setup(); import logging; "
+        "logging.getLogger('compute').error('for nobody'); "
+        "print('loaded:', [name for name in sys.modules if name.startswith('sentry')])"
+    )
+    settings = {"DJANGO_SETTINGS_MODULE": "sumsite.settings"}
+    process = processes.start(sys.executable, "-c", program, SENTRY_DSN="", **settings)
+    assert process.popen.wait(30) == 0
+    assert process.text().endswith("loaded: []\n")
+
+
+@pytest.mark.once
+def test_a_dsn_that_is_none_is_said_at_the_start(processes: Processes) -> None:
+    process = processes.manage("check", SENTRY_DSN="nonsense")
+    assert process.popen.wait(30) != 0
+    assert "BadDsn" in process.text()
