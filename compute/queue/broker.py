@@ -84,12 +84,17 @@ class DatabaseBroker(ORM):
         """The task in a claimed package. One that can't be read is given up, and is None.
 
         (It would come again for ever: django-q2's pusher survives a wrong signature and
-        dies of anything else.) The signature is checked before anything is unpickled.
+        dies of anything else.) The signature is checked before anything is unpickled. What
+        names a class that this code lacks is left to nodes of the code that queued it.
         """
         try:
             task: dict[str, Any] = SignedPackage.loads(package)
+            if not is_task(task):
+                raise TypeError("it has not the shape of a task")
         except Exception as error:  # whatever a pickle may raise
-            self.give_up(lease, error)
+            held = Job.objects.filter(queue_id=lease.queue_id, delivery=lease.delivery)
+            if not (isinstance(error, ImportError | AttributeError) and held.postpone()):
+                self.give_up(lease, error)
             return None
         return task
 
@@ -165,6 +170,16 @@ class DatabaseBroker(ORM):
 
     def get_stats(self, pattern: str) -> list[str]:
         return list(Node.objects.alive().values_list("stat", flat=True))
+
+
+def is_task(package: Any) -> bool:
+    """Whether a worker can run it; what it holds beyond this is let be."""
+    return (
+        isinstance(package, dict)
+        and package.keys() >= {"id", "name", "func"}
+        and isinstance(package.get("args"), tuple | list)
+        and isinstance(package.get("kwargs"), dict)
+    )
 
 
 def is_of(signed: str, task: dict[str, Any]) -> bool:

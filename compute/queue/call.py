@@ -59,12 +59,21 @@ def take_enqueuing() -> dict[str, Any] | None:
     return task
 
 
+class UnknownHereError(ValueError):
+    """A function that the code which queued it had, and this node's code has not."""
+
+
 class Call:
     """The function of a task, as it travels: its dotted path, or any callable object."""
 
+    #: Whether whoever queued it had the function itself; of a mere path nobody knows.
+    was_there = False
+
     def __init__(self, func: str | Callable[..., Any]) -> None:
         # As a path where there is one, so that the worker can say when it is gone.
-        self.func = func if isinstance(func, str) else path_of(func) or func
+        path = None if isinstance(func, str) else path_of(func)
+        self.func = path or func
+        self.was_there = path is not None
         self.task: dict[str, Any] = {}
 
     def __str__(self) -> str:
@@ -85,13 +94,14 @@ class Call:
         return shorten(path, 200)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"func": self.func, "task": {}}
+        return {"func": self.func, "was_there": self.was_there, "task": {}}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the function as one delivery of its job, and write the outcome.
 
         A delivery that has lost its job (to another node, a cancellation) runs
-        nothing, or its outcome is dropped. Raises what the function raises.
+        nothing, or its outcome is dropped. A function that only another version of the
+        code has is left to nodes of that version. Raises what the function raises.
         """
         with about(self.task):
             return self.deliver(args, kwargs)
@@ -108,6 +118,9 @@ class Call:
                 signal.alarm(0)  # the time limit is the function's, not the bookkeeping's
             stored = pickled(result)
         except BaseException as error:
+            if isinstance(error, UnknownHereError) and persistently(delivery.postpone):
+                self.task["dropped"] = True
+                return None
             self.task["dropped"] = not persistently(partial(delivery.fail, error))
             self.task["error_class"] = type(error).__name__
             expected = isinstance(error, Exception | TimeoutException)
@@ -130,7 +143,10 @@ class Call:
             return self.func
         found = pydoc.locate(self.func)
         if not callable(found):
-            raise ValueError(f"Function {self.func} is not defined")
+            message = f"Function {self.func} is not defined"
+            if self.was_there:
+                raise UnknownHereError(f"{message}: this node's code is not what queued it")
+            raise ValueError(message)
         return found
 
 
@@ -155,6 +171,9 @@ class Delivery:
         elif not self.lease.delivery:  # its job is gone, or has settled
             OrmQ.objects.filter(pk=self.lease.queue_id).delete()
         return self.lease.delivery > 0
+
+    def postpone(self) -> bool:
+        return Job.objects.filter(pk=self.task["id"], delivery=self.lease.delivery).postpone()
 
     def finish(self, result: Any, stored: PickledObject | None) -> bool:
         return self.settle(JobState.DONE, result, stored, {"result": stored, "payload": ""})

@@ -79,7 +79,7 @@ def async_iter(func: str | Callable[..., Any], args_iter: Sequence[Any], **kwarg
     broker = options.get("broker") or get_broker(options.get("cluster"))
     collector = options["broker"] = Collector(broker.list_key)
     group = options["group"] = uuid4().hex
-    path = Call(func).func  # resolved once, not for each task
+    call = Call(func)  # resolved once, not for each task
     total, sync = len(args_iter), options.get("sync", Conf.SYNC)
     with transaction.atomic():
         for position, args in enumerate(args_iter):
@@ -88,12 +88,12 @@ def async_iter(func: str | Callable[..., Any], args_iter: Sequence[Any], **kwarg
             if position and not sync:
                 collector.enqueue_another(args, chunk, position)
                 continue
-            task_id = async_task(path, *args, **kwargs, q_options={**options, "task_name": chunk})
+            task_id = async_task(call, *args, **kwargs, q_options={**options, "task_name": chunk})
             if sync:  # it has run already, as a group of its own
                 Job.objects.filter(pk=task_id).update(group=group, position=position)
         insert(collector, group)
         if not total:
-            record_empty(group, name or str(path), str(path))
+            record_empty(group, name or str(call), str(call))
     return group
 
 

@@ -11,6 +11,7 @@ import os
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from django.db import models, transaction
 from django.db.models.functions import Now
@@ -84,6 +85,10 @@ FREE = datetime(2000, 1, 1, tzinfo=UTC)
 #: How often a task may kill its worker before it counts as failed.
 MAX_DEATHS = 3
 
+#: A task of which a node's code lacks something is up again after this time, this often:
+#: five minutes, for nodes of the version that queued it to have started.
+UNKNOWN_PAUSE, UNKNOWN_TRIES = timedelta(seconds=5), 60
+
 UNSETTLED = (JobState.QUEUED, JobState.RUNNING)
 
 
@@ -105,20 +110,32 @@ class JobQuerySet(models.QuerySet["Job"]):
         running = self.filter(state=JobState.RUNNING).order_by()
         return running.aggregate(added=models.Sum("progress"))["added"] or 0.0
 
-    def give_back(self) -> int:
+    def give_back(self, lock: Any = FREE) -> int:
         """Put unsettled jobs up for every node again, at once; how many there were.
 
         A worker that still runs one of them has lost it: its outcome won't count.
+        (`lock` is the moment from which on they can be claimed.)
         """
         with transaction.atomic():
             jobs = list(self.unsettled().select_for_update().only("pk", "queue_id"))
             Job.objects.filter(pk__in=[job.pk for job in jobs]).update(
                 state=JobState.QUEUED, delivery=models.F("delivery") + 1, node=None, worker=None
             )
-            OrmQ.objects.filter(pk__in=[job.queue_id for job in jobs]).update(lock=FREE)
+            OrmQ.objects.filter(pk__in=[job.queue_id for job in jobs]).update(lock=lock)
             if jobs:
                 notify()
         return len(jobs)
+
+    def postpone(self) -> bool:
+        """Leave a task that this node's code can't run to nodes of other code.
+
+        False, and nothing done, if it has been tried often enough, or was lost meanwhile.
+        """
+        names = [job.name for job in self.filter(attempt__lt=UNKNOWN_TRIES)]
+        if not (names and self.give_back(Now() + UNKNOWN_PAUSE)):
+            return False
+        log.warning("%s: unknown to this node's code, left to others", ", ".join(names))
+        return True
 
     def bury(self, how: str) -> None:
         """Deal with what a dead worker ran, which may be what killed it.
@@ -246,7 +263,8 @@ class Job(models.Model):
         now = timezone.now()
         with transaction.atomic():
             package = OrmQ.objects.filter(pk=self.queue_id).first()
-            task = package.task if package else {}
+            queued = package.task if package else {}
+            task = queued if isinstance(queued, dict) else {}
             record = Task(
                 id=self.pk,
                 name=self.name,

@@ -25,7 +25,7 @@ from django_q.tasks import async_task, queue_size
 from compute.queue import broker as broker_module
 from compute.queue.broker import DatabaseBroker, node_id
 from compute.queue.claims import Lease
-from compute.queue.models import Job, JobState, Node
+from compute.queue.models import UNKNOWN_PAUSE, UNKNOWN_TRIES, Job, JobState, Node
 from compute.queue.sentinel import Flag
 from compute.queue.signals import group_changed
 from tests import recipes
@@ -290,7 +290,46 @@ def test_a_package_whose_class_is_gone_does_not_block_the_queue(node, monkeypatc
     good = async_task(ADD, 1)
     handed_over = push(node) + push(node)
     assert [task["id"] for task in handed_over] == [good]
-    assert Job.objects.get(pk=bad).state == JobState.FAILED
+    left = Job.objects.get(pk=bad)
+    assert (left.state, left.node) == (JobState.QUEUED, None), "a newer node may know it"
+    assert 0 < leases()[0] <= UNKNOWN_PAUSE.total_seconds()
+    Job.objects.filter(pk=bad).update(attempt=UNKNOWN_TRIES - 1)
+    expire_leases()
+    push(node)
+    failed = Job.objects.get(pk=bad)
+    assert failed.state == JobState.FAILED, "none does"
+    assert "the queued task can't be read: ModuleNotFoundError" in failed.error
+    assert [row.pk for row in OrmQ.objects.all()] == [handed_over[0]["ack_id"].queue_id]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda task: [task],
+        lambda task: None,
+        lambda task: {key: value for key, value in task.items() if key != "func"},
+        lambda task: {**task, "args": 7},
+        lambda task: {**task, "kwargs": ["a"]},
+    ],
+)
+def test_a_package_of_no_known_shape_fails_with_the_reason(node, change):
+    async_task(ADD, 1)
+    task = SignedPackage.loads(OrmQ.objects.get().payload)
+    OrmQ.objects.update(payload=SignedPackage.dumps(change(task)))
+    assert push(node) == []
+    assert (the_job().state, the_job().error) == (
+        JobState.FAILED,
+        "the queued task can't be read: TypeError: it has not the shape of a task",
+    )
+    assert not OrmQ.objects.exists()
+
+
+def test_what_a_package_holds_beyond_that_is_let_be(node):
+    async_task(ADD, 1, b=2)
+    task = SignedPackage.loads(OrmQ.objects.get().payload)
+    OrmQ.objects.update(payload=SignedPackage.dumps({**task, "colour": "green"}))
+    node.run()
+    assert (the_job().state, the_job().result) == (JobState.DONE, 3)
 
 
 # --- leases are renewed ------------------------------------------------------------

@@ -24,11 +24,11 @@ from django_q.tasks import Chain, Iter, async_chain, async_iter, async_task, fet
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compute.queue import call
+from compute.queue import call, fanout
 from compute.queue.call import PAUSES, Call, Delivery, one_line, persistently
-from compute.queue.models import Job, JobState
+from compute.queue.models import UNKNOWN_PAUSE, UNKNOWN_TRIES, Job, JobState
 from tests.queue import functions
-from tests.queue.conftest import expire_leases, failing, the_job
+from tests.queue.conftest import expire_leases, failing, leases, the_job
 
 ADD = "tests.queue.functions.add"
 
@@ -369,6 +369,33 @@ def test_a_function_that_is_gone_has_failed(node, path):
         JobState.FAILED,
         f"ValueError: Function {path} is not defined",
     )
+    assert Failure.objects.get().args == (1,)
+
+
+@pytest.mark.parametrize(
+    "queue", [async_task, lambda func, value: fanout.async_iter(func, [value])]
+)
+def test_a_function_of_other_code_is_left_to_nodes_of_that_code(node, monkeypatch, queue):
+    """Whoever queued it had it, so this node is the one that is out of date."""
+    queue(functions.give, 1)
+    with monkeypatch.context() as old:
+        old.delattr(functions, "give")
+        (ended,) = node.run()
+    assert ended["dropped"]
+    assert (the_job().state, the_job().node) == (JobState.QUEUED, None)
+    assert 0 < leases()[0] <= UNKNOWN_PAUSE.total_seconds()
+    expire_leases()
+    node.run()
+    assert (the_job().state, the_job().result, the_job().attempt) == (JobState.DONE, 1, 2)
+
+
+def test_a_function_of_other_code_that_no_node_knows_has_failed(node, monkeypatch):
+    async_task(functions.give, 1)
+    monkeypatch.delattr(functions, "give")
+    Job.objects.update(attempt=UNKNOWN_TRIES - 1)
+    node.run()
+    assert (the_job().state, the_job().error_class) == (JobState.FAILED, "UnknownHereError")
+    assert "give is not defined: this node's code is not what queued it" in the_job().error
     assert Failure.objects.get().args == (1,)
 
 
