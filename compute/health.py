@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from django.db import Error, connection
-from django.db.migrations.executor import MigrationExecutor
 
+from .queue import schema
 from .queue.models import Node
 
 #: Seconds that the database has for its answers.
@@ -24,8 +24,7 @@ def missing() -> str | None:
     """
     try:
         with impatience():
-            executor = MigrationExecutor(connection)
-            if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+            if schema.lacking():
                 return "The database lacks migrations: run `./manage.py migrate`."
             if not Node.objects.alive().exists():
                 return "No queue server is running: start one with `./manage.py qcluster`."

@@ -9,15 +9,64 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.contrib.auth.views import redirect_to_login
-from django.db import InterfaceError, OperationalError, connection
+from django.db import DatabaseError, InterfaceError, OperationalError, connection
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseForbidden
+from django.middleware import common
 from django.middleware.csrf import CsrfViewMiddleware
 from django.shortcuts import resolve_url
 from django_htmx.http import HttpResponseClientRefresh
 
+from .queue import schema
 from .replies import refuse, wants_page
 
 log = logging.getLogger(__name__)
+
+#: What asks these has no time to wait, and may know the machine by no name of the site's.
+PROBES = ("/healthz", "/readyz")
+
+
+class CommonMiddleware(common.CommonMiddleware):
+    """Django's, which refuses a name that the site does not answer to; but no probe.
+
+    A platform, or a container, asks by the machine's own address.
+    """
+
+    def process_request(self, request: HttpRequest) -> HttpResponseBase | None:
+        return None if request.path in PROBES else super().process_request(request)
+
+
+class SchemaMiddleware:
+    """Answers 503 with Retry-After until the database has the tables that this code needs.
+
+    Once it has, this process looks no more.
+    """
+
+    current = waiting = False
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        cls = type(self)
+        if not cls.current and request.path not in PROBES:
+            try:
+                names = schema.lacking()
+            except DatabaseError:  # whoever needs it will say so
+                return self.get_response(request)
+            if names:
+                if not cls.waiting:
+                    log.warning("answering 503: the database lacks %s", ", ".join(names))
+                cls.waiting = True
+                return refuse(
+                    request,
+                    503,
+                    "The site is being brought up to date; ask again in a few seconds.",
+                    headers={"Retry-After": "5"},
+                )
+            if cls.waiting:
+                log.info("the database has all migrations, serving")
+            cls.current = True
+        return self.get_response(request)
 
 
 class HeadersMiddleware:

@@ -80,8 +80,9 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "compute.middleware.DatabaseAwayMiddleware",
+    "compute.middleware.SchemaMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.common.CommonMiddleware",
+    "compute.middleware.CommonMiddleware",
     "compute.middleware.SessionCsrfMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "compute.middleware.SignInMiddleware",
@@ -140,8 +141,9 @@ DATABASES = {
     )
 }
 _database = DATABASES["default"]
+DYNO = env.str("DYNO", "")
 if _database["ENGINE"] == "django.db.backends.sqlite3":
-    if env.str("DYNO", ""):
+    if DYNO:
         raise ImproperlyConfigured(
             "SQLite can't be used on a dyno: web and worker share no disk there, and "
             "the disk is emptied every day. Attach a Postgres (DATABASE_URL)."
@@ -171,6 +173,10 @@ else:
             "keepalives_count": 3,
         }
     )
+    # A host's Postgres is reached over a network that others share, and its address does not
+    # say so. One without TLS says it: ?sslmode=disable.
+    if DYNO:
+        _database["OPTIONS"].setdefault("sslmode", "require")
 
 # --- the queue --------------------------------------------------------------------
 

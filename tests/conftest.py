@@ -22,6 +22,7 @@ from django_q.signals import pre_execute
 from django_q.signing import SignedPackage
 
 from compute.computations.sums import SUM
+from compute.middleware import SchemaMiddleware
 from compute.models import Run
 from compute.queue.fanout import async_iter
 from compute.queue.models import Job, Node
@@ -45,6 +46,7 @@ def plain_static_files(settings: pytest.FixtureRequest) -> None:
     }
     settings.WHITENOISE_AUTOREFRESH = True
     settings.SECURE_SSL_REDIRECT = False
+    SchemaMiddleware.current = True  # the tests' database lacks nothing; not asked each time
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # quick
 
 

@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db import DataError, InterfaceError, OperationalError
+from django.db import DataError, InterfaceError, OperationalError, connection
+from django.db.migrations.recorder import MigrationRecorder
 from django.http import HttpRequest, HttpResponse
 from django.test import Client
 from django.urls import include, path
 
+from compute.middleware import SchemaMiddleware
+from compute.queue.models import Node
 from sumsite import urls as site_urls
 from tests.conftest import started, without_database
 
@@ -35,6 +38,71 @@ def site_with_an_error(settings: Any) -> Any:
         return Client(raise_request_exception=False)
 
     return site
+
+
+# --- who may ask by another name -------------------------------------------------------
+
+
+@pytest.mark.parametrize("address", ["/healthz", "/readyz"])
+def test_a_probe_may_ask_by_the_machines_own_address(
+    queue_server: Node, settings: Any, address: str
+) -> None:
+    settings.ALLOWED_HOSTS = ["sums.example"]
+    by_number = Client(headers={"host": "10.0.0.7:8000"})
+    assert by_number.get(address).status_code == 200
+    assert by_number.get("/sum-sync/?n=5").status_code == 400
+
+
+# --- a database that is not yet of this version ----------------------------------------
+
+
+@pytest.fixture
+def new_version(db: None, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The database lacks a migration, and this process has not looked yet; its name."""
+    monkeypatch.setattr(SchemaMiddleware, "current", False)
+    monkeypatch.setattr(SchemaMiddleware, "waiting", False)
+    latest = MigrationRecorder(connection).migration_qs.filter(app="compute").latest("name")
+    latest.delete()
+    return str(latest.name)
+
+
+def test_until_the_release_is_through_the_site_says_503_and_logs_it_once(
+    new_version: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    for _ in range(2):
+        response = Client().get("/sum-sync/?n=5")
+        assert (response.status_code, response["Retry-After"]) == (503, "5")
+        assert "ask again" in response.json()["detail"]
+    assert caplog.text.count("answering 503: the database lacks ") == 1
+    assert f"compute.{new_version}" in caplog.text
+    assert Client().get("/healthz").status_code == 200
+    assert "lacks migrations" in Client().get("/readyz").json()["detail"]
+    MigrationRecorder(connection).record_applied("compute", new_version)
+    assert Client().get("/sum-sync/?n=5").json() == {"total": 15}
+    assert "the database has all migrations, serving" in caplog.text
+
+
+def test_a_browser_gets_a_page_of_it(new_version: str, browser_client: Client) -> None:
+    response = browser_client.get("/")
+    assert response.status_code == 503
+    assert "brought up to date" in response.content.decode()
+
+
+def test_what_has_been_there_is_not_looked_for_again(new_version: str) -> None:
+    MigrationRecorder(connection).record_applied("compute", new_version)
+    assert Client().get("/sum-sync/?n=5").status_code == 200
+    assert SchemaMiddleware.current
+    assert not SchemaMiddleware.waiting
+
+
+def test_without_a_database_what_needs_none_is_answered(
+    database_away: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SchemaMiddleware, "current", False)
+    assert Client().get("/sum-sync/?n=5").json() == {"total": 15}
+    assert Client().get("/nodes/").status_code == 503
+    assert not SchemaMiddleware.current
 
 
 # --- a database that is away ----------------------------------------------------------

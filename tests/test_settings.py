@@ -203,6 +203,23 @@ def test_sqlite_on_a_dyno_is_an_error(database: dict[str, str]) -> None:
         settings_with(DYNO="web.1", **database)
 
 
+@pytest.mark.parametrize(
+    ("variables", "mode"),
+    [
+        ({}, None),
+        ({"DYNO": "web.1"}, "require"),
+        ({"DYNO": "web.1", "DATABASE_URL": "postgres://u:w@db/name?sslmode=disable"}, "disable"),
+        ({"DATABASE_URL": "postgres://u:w@db/name?sslmode=verify-full"}, "verify-full"),
+    ],
+)
+def test_a_dynos_postgres_is_asked_by_tls_unless_its_address_says_otherwise(
+    variables: dict[str, str], mode: str | None
+) -> None:
+    database = settings_with(**{**POSTGRES, **variables})["DATABASES"]["default"]
+    assert database["OPTIONS"].get("sslmode") == mode
+    assert database["OPTIONS"]["connect_timeout"] == 5
+
+
 def test_postgres_on_a_dyno_is_fine() -> None:
     database = settings_with(DYNO="web.1", **POSTGRES)["DATABASES"]["default"]
     assert database["ENGINE"] == "django.db.backends.postgresql"

@@ -33,6 +33,7 @@ from django.utils.autoreload import StatReloader
 from django_q.cluster import get_mp_context
 from django_q.conf import Conf
 
+from . import schema
 from .call import one_line
 from .logs import in_node
 from .models import Job, Node
@@ -70,7 +71,9 @@ class Supervisor:  # pragma: no cover - runs in a process of its own (tests/work
         logging.getLogger("django-q").setLevel(Conf.LOG_LEVEL)
         in_node(self.node.hex)
         log.info("node %s with %s worker(s)", self.node.hex, Conf.WORKERS)
-        take_back(Node.objects.left_behind(socket.gethostname(), is_alive).values("pk"))
+        schema.wait(stopped=lambda: self.signals)
+        if not self.signals:
+            take_back(Node.objects.left_behind(socket.gethostname(), is_alive).values("pk"))
         while not self.signals:
             connections.close_all()  # no process may inherit one
             sentinel = get_mp_context().Process(target=guard, args=(self.node, self.heartbeat))

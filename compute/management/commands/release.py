@@ -2,17 +2,46 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import BaseCommand, call_command
+from django.db import connection
+
+from compute.queue.wakeup import own_connection
+
+#: Any number that nobody else of this database locks.
+LOCK = 7_205_759_403
 
 
 class Command(BaseCommand):
     help = "Migrates the database and makes the account 'admin' if there is no superuser."
 
     def handle(self, *args: Any, **options: Any) -> None:
+        with self.alone():
+            self.release(**options)
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Of several releases at the same time, on any machine, one goes on and the others wait.
+
+        On Postgres, which knows at once when the one that holds the lock has died. Its
+        connection is the lock's own, so that no migration can lose it.
+        """
+        if connection.vendor != "postgresql":
+            yield
+            return
+        with own_connection() as holder:
+            free = holder.execute("SELECT pg_try_advisory_lock(%s)", [LOCK]).fetchone()[0]
+            if not free:
+                self.stderr.write("Another release is at work; waiting for its end.")
+                holder.execute("SELECT pg_advisory_lock(%s)", [LOCK])
+            yield
+
+    def release(self, **options: Any) -> None:
         call_command("migrate", interactive=False, verbosity=options["verbosity"])
         users = get_user_model().objects
         if users.filter(is_superuser=True).exists():

@@ -1,0 +1,49 @@
+"""Whether the database is of the version that this code needs.
+
+A host may start a new version before its release step has migrated the database, or
+beside it. Then the new code waits; what a still newer version has applied troubles nobody.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+from django.db import DatabaseError, connection
+from django.db.migrations.executor import MigrationExecutor
+
+from .call import one_line
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two looks.
+PAUSE = 0.5
+
+
+def lacking() -> list[str]:
+    """The migrations of this code that the database lacks, as "app.name"."""
+    executor = MigrationExecutor(connection)
+    plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    return [f"{migration.app_label}.{migration.name}" for migration, _ in plan]
+
+
+def wait(stopped: Callable[[], object]) -> None:
+    """Return when the database answers and lacks nothing, or when `stopped()` is true."""
+    said = ""
+    while not stopped():
+        try:
+            names = lacking()
+        except DatabaseError as error:
+            connection.close()
+            why = f"the database does not answer: {one_line(error)}"
+        else:
+            if not names:
+                if said:
+                    log.info("the database is ready, starting")
+                return
+            why = f"the database lacks {', '.join(names)}"
+        if why != said:
+            log.warning("waiting: %s", why)
+            said = why
+        time.sleep(PAUSE)
