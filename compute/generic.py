@@ -37,6 +37,12 @@ class ReplyView(View):
 
     http_method_names = ["get", "head"]
 
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            return super().dispatch(request, *args, **kwargs)  # type: ignore[return-value]
+        except Run.DoesNotExist:  # removed since this request found it
+            return refuse_unknown(request)
+
     def http_method_not_allowed(
         self, request: HttpRequest, *args: Any, **kwargs: Any
     ) -> HttpResponse:
@@ -63,7 +69,7 @@ class FormView(ReplyView):
                 names = ", ".join(all_computations())
                 return refuse(request, 404, f"There is no such computation; there are: {names}.")
             self.computation = found
-        return super().dispatch(request)  # type: ignore[return-value]
+        return super().dispatch(request)
 
     def get(self, request: HttpRequest) -> HttpResponse:
         form = form_for(self.computation, self.chunked)(self.given())
@@ -189,9 +195,11 @@ def find_run(request: HttpRequest) -> Run | HttpResponse:
         return refuse(request, 400, "Give the task_id that starting the run returned.")
     known = re.fullmatch(r"[0-9a-f]{32}", task_id)
     run = Run.objects.filter(task_id=task_id).first() if known else None
-    return run or refuse(
-        request, 404, "No run has this task_id; use the one that starting it returned."
-    )
+    return run or refuse_unknown(request)
+
+
+def refuse_unknown(request: HttpRequest) -> HttpResponse:
+    return refuse(request, 404, "No run has this task_id; use the one that starting it returned.")
 
 
 def reply_with(

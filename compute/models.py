@@ -191,7 +191,10 @@ class Run(models.Model):
 
     class Meta:
         ordering = ["-id"]
-        indexes = [models.Index(fields=["state", "-id"], name="run_state")]
+        indexes = [
+            models.Index(fields=["state", "-id"], name="run_state"),
+            models.Index(fields=["finished_at"], name="run_finished"),  # what is old, for pruning
+        ]
 
     def __str__(self) -> str:
         return self.title
@@ -213,10 +216,21 @@ class Run(models.Model):
     def jobs(self) -> JobQuerySet:
         return Job.objects.in_group(self.task_id)
 
+    def check_it_is_there(self) -> None:
+        """Raise DoesNotExist if the run has been removed since it was read.
+
+        Asked where chunks are missing: it is removed together with them, so what would be
+        said of it would be wrong.
+        """
+        Run.objects.only("pk").get(pk=self.pk)
+
     def progress(self) -> Progress:
+        """How many of its chunks are where; DoesNotExist if it has just been removed."""
         if self.state == RunState.DONE:
             return Progress(self.chunks, 0, self.chunks)
         counts = self.jobs.counts()
+        if sum(counts.values()) < self.chunks:
+            self.check_it_is_there()
         open_ = counts[JobState.QUEUED] + counts[JobState.RUNNING]
         done = counts[JobState.DONE]
         # What is gone counts as failed: nobody will finish it.
@@ -225,7 +239,10 @@ class Run(models.Model):
 
     def results(self) -> list[Any]:
         """One result a chunk, in the order of the ranges; only of a run that is done."""
-        return list(self.jobs.values_list("result", flat=True))
+        results = list(self.jobs.values_list("result", flat=True))
+        if len(results) < self.chunks:
+            self.check_it_is_there()
+        return results
 
     def error(self) -> str | None:
         """Why the run is not done, in one line."""
@@ -234,6 +251,7 @@ class Run(models.Model):
         bad = self.failures()
         first = bad.first()
         if first is None:
+            self.check_it_is_there()
             return "its chunks have been removed"
         if self.chunks == 1:
             return first.error

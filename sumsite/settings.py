@@ -157,7 +157,11 @@ if _database["ENGINE"] == "django.db.backends.sqlite3":
             # a deferred one fails with "database is locked" when two upgrade together.
             "transaction_mode": "IMMEDIATE",
             "timeout": 20,  # seconds to wait for another's write
-            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+            # A write-ahead log that a long reader let grow is cut again, to 16 MB.
+            "init_command": (
+                "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; "
+                "PRAGMA journal_size_limit=16777216;"
+            ),
         }
     )
 else:
@@ -219,6 +223,9 @@ MAX_QUEUED_CHUNKS = env.int("MAX_QUEUED_CHUNKS", 200_000)
 # One client leaves room for others, unless somebody says otherwise.
 MAX_CLIENT_RUNS = env.int("MAX_CLIENT_RUNS", 0) or -(-MAX_ACTIVE_RUNS // 2)
 MAX_CLIENT_CHUNKS = env.int("MAX_CLIENT_CHUNKS", 0) or -(-MAX_QUEUED_CHUNKS // 2)
+RUN_RETENTION_DAYS = env.int("RUN_RETENTION_DAYS", 30)
+if RUN_RETENTION_DAYS < 0:
+    raise ImproperlyConfigured("RUN_RETENTION_DAYS has to be 0 (keep for ever) or more.")
 
 # --- static files -----------------------------------------------------------------
 

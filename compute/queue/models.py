@@ -245,6 +245,11 @@ class Job(models.Model):
                 name="job_held",
                 condition=models.Q(state__in=UNSETTLED),
             ),
+            models.Index(  # what is old, for pruning
+                fields=["finished_at"],
+                name="job_finished",
+                condition=models.Q(finished_at__isnull=False),
+            ),
         ]
 
     def __str__(self) -> str:

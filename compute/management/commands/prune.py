@@ -1,0 +1,48 @@
+"""`manage.py prune`: removes what is old now, where the schedule would take its time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core.management import BaseCommand, CommandError, CommandParser
+from django.db import connection
+
+from compute.retention import prune
+
+
+class Command(BaseCommand):
+    help = (
+        "Removes runs, tasks and dead nodes that ended long ago, in small steps and mostly "
+        "waiting, so that running nodes hardly notice. What is unfinished stays."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--days",
+            type=float,
+            default=settings.RUN_RETENTION_DAYS,
+            help="how many to keep; RUN_RETENTION_DAYS (%(default)s) unless given",
+        )
+        parser.add_argument("--dry-run", action="store_true", help="only say what would go")
+        parser.add_argument(
+            "--vacuum",
+            action="store_true",
+            help="SQLite: give the room back to the disk, while everybody waits",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["days"] < 0:
+            raise CommandError("--days has to be 0 or more.")
+        if options["vacuum"] and connection.vendor != "sqlite":
+            raise CommandError("--vacuum is for SQLite; Postgres does that by itself.")
+        if options["days"]:
+            removed, _ = prune(options["days"], dry=options["dry_run"])
+            counts = [f"{count:,} {what}" for what, count in sorted(removed.items()) if count]
+            verb = "Would remove" if options["dry_run"] else "Removed"
+            self.stdout.write(f"{verb}: {', '.join(counts) or 'nothing'}.")
+        else:
+            self.stdout.write("Nothing is removed: 0 days keep everything for ever.")
+        if options["vacuum"] and not options["dry_run"]:
+            with connection.cursor() as cursor:
+                cursor.execute("VACUUM")

@@ -1,0 +1,152 @@
+"""Removes what ended long ago: groups of jobs, tasks without a job, dead nodes.
+
+What goes is taken in steps, each a short transaction of its own, and between two the
+others get their turn. A group goes whole or stays whole; what is unfinished stays.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from django.db import connection, models, transaction
+from django.db.models import Exists, OuterRef, Q
+from django_q.models import Task
+
+from .models import UNSETTLED, Job, Node
+
+#: Jobs removed in one transaction, unless a single group has more.
+BATCH = 500
+#: Rows looked at to find a batch, in a statement that locks nothing.
+LOOK = 2_000
+#: Seconds between two steps, at least.
+PAUSE = 0.005
+
+#: What a step has removed, by kind.
+Removed = Counter[str]
+#: Groups of these that somebody outside the queue keeps.
+Kept = Callable[[Collection[str]], set[str]]
+
+
+class Pruned(NamedTuple):
+    """What was removed, and whether that was all there is."""
+
+    removed: Removed
+    finished: bool
+
+
+def prune(steps: Iterator[Removed], seconds: float | None = None, ease: float = 1) -> Pruned:
+    """Take the steps, as many as `seconds` allow; each is followed by `ease` times its time."""
+    began = time.monotonic()
+    removed: Removed = Counter()
+    while True:
+        step_began = time.monotonic()
+        if seconds is not None and step_began - began > seconds:
+            return Pruned(removed, finished=False)
+        step = next(steps, None)
+        if step is None:
+            return Pruned(removed, finished=True)
+        removed += step
+        time.sleep(max(PAUSE, ease * (time.monotonic() - step_began)))
+
+
+def steps(before: datetime, kept: Kept, dry: bool = False) -> Iterator[Removed]:
+    """Remove what ended before a time, except for the groups that are kept; see `prune`.
+
+    `dry` removes nothing and counts the same.
+    """
+    yield from group_steps(before, kept, dry)
+    yield from task_steps(before, kept, dry)
+    old = Node.objects.filter(seen_at__lt=before)
+    old = old.exclude(Exists(Job.objects.filter(node=OuterRef("pk"))))
+    yield Counter(nodes=old.count() if dry else old.delete()[0])
+
+
+def group_steps(before: datetime, kept: Kept, dry: bool) -> Iterator[Removed]:
+    old = Job.objects.filter(finished_at__lt=before).order_by("finished_at", "pk")
+    seen: set[str] = set()  # groups that stay, which are met again at each of their jobs
+    after: tuple[Any, Any] | None = None
+    while True:
+        ahead = old.filter(later("finished_at", after)) if after else old
+        rows = list(ahead.values_list("finished_at", "pk", "group")[:LOOK])
+        if not rows:
+            return
+        after = rows[-1][:2]
+        met = dict.fromkeys(group for _, _, group in rows if group not in seen)
+        seen.update(met)
+        spared = kept(met) if met else set()
+        yield Counter()  # looking takes time, too
+        for batch in batches([group for group in met if group not in spared]):
+            with transaction.atomic():
+                removed = remove(lock(batch, before), dry)
+            yield removed
+
+
+def task_steps(before: datetime, kept: Kept, dry: bool) -> Iterator[Removed]:
+    """Tasks without a job: queued past our signals, or the mark of a group without tasks."""
+    after = ""
+    while True:
+        rows = Task.objects.filter(pk__gt=after).order_by("pk")
+        last = list(rows.values_list("pk", flat=True)[LOOK - 1 : LOOK])
+        window = rows.filter(pk__lte=last[0]) if last else rows
+        old = window.filter(stopped__lt=before)
+        old = old.exclude(Exists(Job.objects.filter(pk=OuterRef("pk"))))
+        pks = list(old.values_list("pk", flat=True))
+        found = Task.objects.filter(pk__in=set(pks) - (kept(pks) if pks else set()))
+        yield Counter(tasks=found.count() if dry else found.delete()[0])
+        if not last:
+            return
+        after = last[0]
+
+
+def later(field: str, after: tuple[Any, Any]) -> Q:
+    """Rows behind this one, in the order of the field and the primary key."""
+    value, pk = after
+    # The first condition alone is one that an index can begin with.
+    return Q(**{f"{field}__gte": value}) & (Q(**{f"{field}__gt": value}) | Q(pk__gt=pk))
+
+
+def batches(groups: list[str]) -> Iterator[list[str]]:
+    """The groups, in batches of BATCH jobs; one that has more is a batch by itself."""
+    counted = Job.objects.filter(group__in=groups).order_by().values_list("group")
+    sizes = dict(counted.annotate(count=models.Count("*")))
+    batch: list[str] = []
+    jobs = 0
+    for group in groups:
+        size = sizes.get(group, 0)
+        if batch and jobs + size > BATCH:
+            yield batch
+            batch, jobs = [], 0
+        batch.append(group)
+        jobs += size
+    if batch:
+        yield batch
+
+
+def lock(groups: Collection[str], before: datetime) -> list[str]:
+    """Which of the groups have ended before a time; nobody can change them until the commit.
+
+    Whoever retries one at this moment has locked a job of it first, and keeps it. A group
+    without jobs has nothing to wait for.
+    """
+    jobs = Job.objects.filter(group__in=groups).order_by()
+    held = jobs.filter(finished_at__lt=before).exclude(state__in=UNSETTLED)
+    if connection.features.has_select_for_update_skip_locked:
+        locked = held.select_for_update(skip_locked=True, of=("self",))
+        ended: dict[str, int] = Counter(locked.values_list("group", flat=True))
+    else:  # the transaction is the only one that writes
+        ended = dict(held.values_list("group").annotate(count=models.Count("*")))
+    sizes = dict(jobs.values_list("group").annotate(count=models.Count("*")))
+    return [group for group in groups if ended.get(group, 0) == sizes.get(group, 0)]
+
+
+def remove(groups: Collection[str], dry: bool = False) -> Removed:
+    """Remove groups that have been locked, with what django-q2 keeps of them."""
+    jobs = Job.objects.filter(group__in=groups).order_by()
+    tasks = Task.objects.filter(Q(pk__in=jobs.values("pk")) | Q(pk__in=groups)).order_by()
+    if dry:
+        return Counter(tasks=tasks.count(), jobs=jobs.count())
+    return Counter(tasks=tasks.delete()[0], jobs=jobs.delete()[0])

@@ -1,0 +1,97 @@
+"""Removes runs that ended long ago, with their chunks, and whatever else has grown old."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.utils import timezone
+from django_q.models import Schedule
+
+from .models import Run, Sweep
+from .queue import retention as queue
+from .queue.retention import Pruned, Removed
+
+#: What the schedule calls, by the name that a migration gave it.
+SCHEDULED = "compute.retention.prune_a_share"
+#: Seconds that a worker gives to it at a time, and until the next time if more is left.
+SHARE, REST = 3, 60
+#: How long others have their turn, as a multiple of what a step took: in a worker, which
+#: cannot do anything else meanwhile, and in a process of its own, which can wait.
+BRISK, GENTLE = 1, 9
+
+
+def prune_a_share() -> dict[str, int]:
+    """What the schedule runs: removes what it can in a moment, and comes again for the rest."""
+    if not settings.RUN_RETENTION_DAYS:
+        return {}
+    removed, finished = prune(settings.RUN_RETENTION_DAYS, SHARE, BRISK)
+    if not finished:
+        soon = timezone.now() + timedelta(seconds=REST)
+        schedule = Schedule.objects.filter(func=SCHEDULED, next_run__gt=soon)
+        schedule.update(next_run=soon)
+    return dict(+removed)
+
+
+def prune(
+    days: float, seconds: float | None = None, ease: float = GENTLE, dry: bool = False
+) -> Pruned:
+    """Remove what ended so many days ago; no longer than `seconds`, see `queue.prune`."""
+    return queue.prune(steps(timezone.now() - timedelta(days=days), dry), seconds, ease)
+
+
+def steps(before: datetime, dry: bool = False) -> Iterator[Removed]:
+    Run.objects.unfinished()  # notes what has settled and nobody has looked at since
+    yield from run_steps(before, dry)
+    yield from queue.steps(before, with_a_run, dry)
+    runs = Run.objects.filter(sweep=OuterRef("pk"))
+    sweeps = Sweep.objects.filter(ended=True, created_at__lt=before).exclude(Exists(runs))
+    yield Counter(sweeps=sweeps.count() if dry else sweeps.delete()[0])
+
+
+def with_a_run(groups: Collection[str]) -> set[str]:
+    return set(Run.objects.filter(task_id__in=groups).values_list("task_id", flat=True))
+
+
+def old_runs(before: datetime) -> QuerySet[Run]:
+    """Runs that ended before a time; those of a sweep only if all of it did."""
+    ended = Run.objects.filter(finished_at__lt=before).exclude(state=Run.State.IN_PROGRESS)
+    others = Run.objects.filter(sweep=OuterRef("sweep"))
+    fresh = others.filter(Q(finished_at=None) | Q(finished_at__gte=before))
+    return ended.filter(Q(sweep=None) | (Q(sweep__ended=True) & ~Exists(fresh)))
+
+
+def run_steps(before: datetime, dry: bool) -> Iterator[Removed]:
+    old = old_runs(before).order_by("finished_at", "pk")
+    after = None
+    while True:
+        ahead = old.filter(queue.later("finished_at", after)) if after else old
+        rows = list(ahead.values_list("finished_at", "pk", "task_id")[: queue.BATCH])
+        if not rows:
+            return
+        after = rows[-1][:2]
+        yield Counter()  # looking takes time, too
+        for batch in queue.batches([task_id for _, _, task_id in rows]):
+            with transaction.atomic():
+                removed = remove(batch, before, dry)
+            yield removed
+
+
+def remove(task_ids: list[str], before: datetime, dry: bool) -> Removed:
+    """Runs with their chunks, those that nobody is retrying at this moment.
+
+    The chunks are locked first and the run after them, as a retry does.
+    """
+    runs = Run.objects.filter(task_id__in=queue.lock(task_ids, before), finished_at__lt=before)
+    runs = runs.exclude(state=Run.State.IN_PROGRESS)
+    if connection.features.has_select_for_update_skip_locked:
+        runs = runs.select_for_update(skip_locked=True)
+    ended = dict(runs.values_list("task_id", "pk"))
+    removed = queue.remove(ended.keys(), dry)
+    if not dry:
+        Run.objects.filter(pk__in=ended.values()).delete()
+    return removed + Counter(runs=len(ended))

@@ -1,0 +1,381 @@
+"""What grows old is removed, whole, and nothing else is."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from importlib import import_module
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.test import Client
+from django.utils import timezone
+from django_q.brokers import get_broker
+from django_q.models import Failure, OrmQ, Schedule, Task
+from django_q.scheduler import scheduler
+
+from compute import retention
+from compute.computations.sums import SUM
+from compute.models import Run, Sweep
+from compute.queue.fanout import async_iter
+from compute.queue.models import Job, Node
+from tests import recipes
+from tests.aged import make_old_runs
+from tests.conftest import check, run_jobs, started
+from tests.processes import Processes, wait_until
+
+MIGRATION = import_module("compute.migrations.0005_retention")
+OLD, NEW = timedelta(days=31), timedelta(days=29)
+
+
+def age(run: Run, by: timedelta = OLD) -> None:
+    """Let everything of a run have happened so much earlier."""
+    then = timezone.now() - by
+    run.jobs.filter(finished_at__isnull=False).update(finished_at=then)
+    Task.objects.filter(pk__in=run.jobs.values("pk")).update(stopped=then)
+    Run.objects.filter(pk=run.pk, finished_at__isnull=False).update(finished_at=then)
+    Run.objects.filter(pk=run.pk).update(created_at=then)
+
+
+def a_run(address: str = "/split-sum-start/", by: timedelta = OLD) -> Run:
+    """A run that was done so long ago."""
+    run = started(address, n=1000, **({"chunk_size": 250} if "split" in address else {}))
+    run_jobs()
+    run.refresh()
+    age(run, by)
+    return run
+
+
+def counts() -> dict[str, int]:
+    models: list[Any] = [Run, Job, Task, OrmQ, Sweep, Node]
+    return {model.__name__: model.objects.count() for model in models}
+
+
+def prune(**options: Any) -> dict[str, int]:
+    return dict(retention.prune(30, ease=0, **options).removed)
+
+
+def test_an_old_run_goes_with_all_that_is_its(db: None) -> None:
+    old, young = a_run(), a_run(by=NEW)
+    assert prune() == {"runs": 1, "jobs": 4, "tasks": 4}
+    assert counts() == {"Run": 1, "Job": 4, "Task": 4, "OrmQ": 0, "Sweep": 0, "Node": 0}
+    for address in ("/sum-check/", "/split-sum-check/", "/compute/sum/check/"):
+        assert Client().get(address, {"task_id": old.task_id}).status_code == 404
+    assert check(young)["total"] == 500500
+    assert prune() == {}
+
+
+def test_a_dry_run_counts_the_same_and_removes_nothing(db: None) -> None:
+    a_run()
+    async_iter("math.sqrt", [1, 4])
+    run_jobs()
+    Job.objects.update(finished_at=timezone.now() - OLD)
+    Task.objects.create(id="c" * 32, started=timezone.now(), stopped=timezone.now() - OLD)
+    recipes.node.make(seen_at=timezone.now() - OLD)
+    Sweep.objects.create(computation="sum", parameters={}, sizes=[], ended=True)
+    Sweep.objects.update(created_at=timezone.now() - OLD)
+    there = counts()
+    assert prune(dry=True) == {"runs": 1, "jobs": 6, "tasks": 7, "nodes": 1, "sweeps": 1}
+    assert counts() == there
+    assert prune() == {"runs": 1, "jobs": 6, "tasks": 7, "nodes": 1, "sweeps": 1}
+    assert set(counts().values()) == {0}
+
+
+def test_what_is_unfinished_stays_whatever_its_age(db: None) -> None:
+    run = started("/split-sum-start/", n=1000, chunk_size=250)
+    first, *_ = run.jobs
+    Job.objects.filter(pk=first.pk).update(
+        state=Job.State.DONE, result=31375, finished_at="2020-01-01T00:00Z"
+    )
+    Job.objects.update(queued_at="2020-01-01T00:00Z")
+    group = async_iter("math.sqrt", [1, 4])
+    Job.objects.filter(group=group, position=0).update(
+        state=Job.State.DONE, finished_at="2020-01-01T00:00Z"
+    )
+    there = counts()
+    assert prune() == {}
+    assert counts() == there
+    assert there["Job"] == 6
+
+
+def test_a_group_goes_only_when_its_last_job_is_old(db: None) -> None:
+    group = async_iter("math.sqrt", [1, 4])
+    run_jobs()
+    Job.objects.filter(group=group, position=0).update(finished_at=timezone.now() - OLD)
+    assert prune() == {}
+    Job.objects.filter(group=group, position=1).update(finished_at=timezone.now() - OLD)
+    assert prune() == {"jobs": 2, "tasks": 2}
+
+
+def test_a_run_that_settled_unnoticed_is_noted_and_goes(db: None) -> None:
+    run = started("/split-sum-start/", n=1000, chunk_size=250)
+    run_jobs()
+    Job.objects.update(finished_at=timezone.now() - OLD)
+    assert Run.objects.get().state == Run.State.IN_PROGRESS
+    assert prune() == {"runs": 1, "jobs": 4, "tasks": 4}
+    assert not Run.objects.filter(pk=run.pk).exists()
+
+
+def test_a_retried_run_is_as_young_as_its_retry(run_with_a_failure: Run, missing_file: Any) -> None:
+    run_with_a_failure.refresh()
+    age(run_with_a_failure)
+    missing_file.write_text("x")
+    assert run_with_a_failure.retry() == 1
+    assert prune() == {}
+    run_jobs()
+    run_with_a_failure.refresh()
+    assert prune() == {}
+    assert run_with_a_failure.result == 121
+
+
+def test_runs_of_a_sweep_go_together_and_then_the_sweep(db: None) -> None:
+    sweep = Sweep.objects.create(computation="sum", parameters={"n": 9}, sizes=[1, 2])
+    Sweep.objects.update(created_at=timezone.now() - OLD)
+    first, second = a_run(), a_run(by=NEW)
+    Run.objects.update(sweep=sweep)
+    assert prune() == {}
+    age(second)
+    assert prune() == {}, "the sweep is unfinished: without its runs it would begin again"
+    Sweep.objects.update(ended=True)
+    assert prune() == {"runs": 2, "jobs": 8, "tasks": 8, "sweeps": 1}
+    assert first.pk != second.pk
+
+
+def test_dead_nodes_go_once_no_job_names_them(db: None) -> None:
+    alive, dead, named = (
+        recipes.node.make(seen_at=timezone.now() - since) for since in (NEW, OLD, OLD)
+    )
+    recipes.job.make(node=named, state=Job.State.RUNNING)
+    assert prune() == {"nodes": 1}
+    assert set(Node.objects.all()) == {alive, named}
+    assert dead not in Node.objects.all()
+
+
+def test_the_mark_of_a_run_without_chunks_goes_with_it(db: None) -> None:
+    kept, lone = async_iter("math.sqrt", []), async_iter("math.sqrt", [])
+    Task.objects.update(stopped=timezone.now() - OLD)
+    run = Run.objects.note(kept, SUM, {"n": 0}, chunks=0)
+    assert prune() == {"tasks": 1}
+    assert list(Task.objects.values_list("pk", flat=True)) == [kept], lone
+    Run.objects.filter(pk=run.pk).update(finished_at=timezone.now() - OLD)
+    assert prune() == {"tasks": 1, "runs": 1}
+
+
+def test_many_windows_and_batches(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("compute.queue.retention.LOOK", 3)
+    monkeypatch.setattr("compute.queue.retention.BATCH", 3)
+    for _ in range(3):
+        a_run("/sum-start/")
+    kept = a_run()
+    Run.objects.filter(pk=kept.pk).update(finished_at=timezone.now())
+    group = async_iter("math.sqrt", [1, 4, 9, 16, 25, 36, 49])
+    run_jobs()
+    Job.objects.filter(group=group).update(finished_at=timezone.now() - OLD)
+    assert prune() == {"runs": 3, "jobs": 10, "tasks": 10}
+    assert set(Job.objects.values_list("group", flat=True)) == {kept.task_id}
+
+
+# --- a request that found the run just before it was removed ---------------------------------
+
+
+@pytest.mark.parametrize("state", [Run.State.DONE, Run.State.ERROR, Run.State.CANCELLED])
+@pytest.mark.parametrize("address", ["/sum-check/", "/split-sum-check/", "/compute/sum/check/"])
+def test_a_run_is_never_shown_without_its_chunks(
+    db: None, monkeypatch: pytest.MonkeyPatch, address: str, state: str
+) -> None:
+    run = a_run()
+    Run.objects.update(state=state)
+    run.refresh_from_db()
+    assert prune()["runs"] == 1
+    monkeypatch.setattr("compute.generic.find_run", lambda request: run)
+    reply = Client().get(address, {"task_id": run.task_id})
+    if state == Run.State.DONE and address != "/split-sum-check/":
+        assert reply.status_code == 200  # what it says is the run's own, and right
+    else:
+        assert reply.status_code == 404
+        assert "task_id" in reply.json()["detail"]
+
+
+def test_a_failed_run_without_chunks_has_been_removed(db: None) -> None:
+    run = a_run("/sum-start/")
+    run.state = Run.State.ERROR
+    Job.objects.all().delete()
+    assert run.error() == "its chunks have been removed"
+    assert run.results() == []
+    Run.objects.all().delete()
+    for ask in (run.error, run.results, run.progress):
+        with pytest.raises(Run.DoesNotExist):
+            ask()
+
+
+# --- the schedule ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def schedule(db: None, monkeypatch: pytest.MonkeyPatch) -> Schedule:
+    """As the migration makes it, also where another test's flush has taken it."""
+    # The scheduler closes old connections; in here it shares the test's own.
+    monkeypatch.setattr("django_q.scheduler.close_old_django_connections", lambda: None)
+    MIGRATION.make_schedule(apps, None)
+    return Schedule.objects.get(func=retention.SCHEDULED)
+
+
+def test_what_the_migration_schedules_is_there(schedule: Schedule) -> None:
+    assert MIGRATION.FUNC == retention.SCHEDULED == schedule.func
+    assert schedule.schedule_type == Schedule.HOURLY
+    MIGRATION.make_schedule(apps, None)
+    assert Schedule.objects.filter(func=retention.SCHEDULED).count() == 1
+    MIGRATION.remove_schedule(apps, None)
+    assert not Schedule.objects.filter(func=retention.SCHEDULED).exists()
+
+
+def make_due(schedule: Schedule) -> None:
+    Schedule.objects.filter(pk=schedule.pk).update(next_run=timezone.now() - timedelta(days=3))
+
+
+def test_a_missed_schedule_runs_once_as_a_task_with_a_job(schedule: Schedule) -> None:
+    a_run()
+    make_due(schedule)
+    for _ in range(2):
+        scheduler(broker=get_broker())
+    (job,) = Job.objects.unsettled()
+    schedule.refresh_from_db()
+    assert job.pk == schedule.task
+    assert schedule.next_run > timezone.now()
+    run_jobs()
+    job.refresh_from_db()
+    assert job.state == Job.State.DONE
+    assert job.result == {"runs": 1, "jobs": 4, "tasks": 4}
+
+
+def test_a_prune_that_fails_is_listed(schedule: Schedule, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> Iterator[None]:
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(retention, "steps", broken)
+    make_due(schedule)
+    scheduler(broker=get_broker())
+    run_jobs()
+    failure = Failure.objects.get()
+    assert failure.func == retention.SCHEDULED
+    assert "the disk is full" in failure.result
+    assert Job.objects.get().state == Job.State.FAILED
+
+
+def test_a_prune_that_takes_too_long_comes_again_soon(
+    schedule: Schedule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_run()
+    monkeypatch.setattr(retention, "SHARE", -1)
+    assert retention.prune_a_share() == {}
+    schedule.refresh_from_db()
+    assert schedule.next_run < timezone.now() + timedelta(seconds=retention.REST + 1)
+    monkeypatch.setattr(retention, "SHARE", 60)
+    assert retention.prune_a_share() == {"runs": 1, "jobs": 4, "tasks": 4}
+
+
+def test_zero_days_keep_everything(db: None, settings: Any) -> None:
+    settings.RUN_RETENTION_DAYS = 0
+    a_run(by=timedelta(days=10_000))
+    assert retention.prune_a_share() == {}
+    assert counts()["Run"] == 1
+
+
+def test_of_many_schedulers_one_queues_it(processes: Processes) -> None:
+    """What each node's sentinel does, in four processes at once, a hundred times each."""
+    MIGRATION.make_schedule(apps, None)
+    make_due(Schedule.objects.get())
+    code = (
+        "import django; django.setup()\n"
+        "from django_q.scheduler import scheduler\n"
+        "for _ in range(100): scheduler()\n"
+    )
+    asking = [
+        processes.start(sys.executable, "-c", code, DJANGO_SETTINGS_MODULE="sumsite.settings")
+        for _ in range(4)
+    ]
+    for process in asking:
+        assert process.popen.wait(60) == 0, process.text()
+        assert "Could not create task" not in process.text()
+    assert Job.objects.count() == OrmQ.objects.count() == 1
+
+
+@pytest.mark.long
+def test_of_two_nodes_one_queues_it(processes: Processes) -> None:
+    nodes = [processes.node() for _ in range(2)]
+    MIGRATION.make_schedule(apps, None)
+    make_due(Schedule.objects.get())
+    wait_until(lambda: Job.objects.filter(state=Job.State.DONE).exists(), 70)
+    before = {node.pk: node.seen_at for node in Node.objects.all()}
+    assert len(before) == 2
+    # Both look every 30 s, so by then the other has looked, too.
+    wait_until(
+        lambda: all(
+            node.seen_at > before[node.pk] + timedelta(seconds=35) for node in Node.objects.all()
+        ),
+        60,
+    )
+    (job,) = Job.objects.all()
+    assert job.pk == Schedule.objects.get().task
+    assert job.attempt == 1
+    for node in nodes:
+        assert node.stop() == 0
+
+
+# --- the command -----------------------------------------------------------------------------
+
+
+def command(*arguments: str) -> str:
+    printed = StringIO()
+    call_command("prune", *arguments, stdout=printed)
+    return printed.getvalue()
+
+
+def test_the_command_says_what_it_does(db: None, settings: Any) -> None:
+    a_run()
+    assert command("--dry-run") == "Would remove: 4 jobs, 1 runs, 4 tasks.\n"
+    assert command("--days", "32") == "Removed: nothing.\n"
+    assert command() == "Removed: 4 jobs, 1 runs, 4 tasks.\n"
+    assert command("--days", "0") == "Nothing is removed: 0 days keep everything for ever.\n"
+    with pytest.raises(CommandError, match="0 or more"):
+        command("--days", "-1")
+
+
+@pytest.mark.postgres
+def test_postgres_vacuums_itself(db: None) -> None:
+    with pytest.raises(CommandError, match="by itself"):
+        command("--vacuum")
+
+
+def test_pruned_rooms_are_used_again(transactional_db: None) -> None:
+    """Many old runs go; as many new ones fit where they were."""
+    make_old_runs(40, 50)
+    assert command() == "Removed: 2,000 jobs, 40 runs, 2,000 tasks.\n"
+    assert counts()["Job"] == counts()["Task"] == counts()["Run"] == 0
+    if connection.vendor == "sqlite":
+        before = pages()
+        assert free() > before / 2
+        make_old_runs(36, 50)
+        assert pages() < before * 1.05
+        command("--vacuum")
+        assert free() == 0
+        assert pages() < before / 2
+
+
+def pages() -> int:
+    return pragma("page_count")
+
+
+def free() -> int:
+    return pragma("freelist_count")
+
+
+def pragma(name: str) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(f"PRAGMA {name}")
+        return int(cursor.fetchone()[0])
