@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import uuid
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+import psycopg
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
@@ -56,6 +58,21 @@ def processes(transactional_db: None, tmp_path: Path) -> Iterator[Processes]:
     folder = Processes(tmp_path, environment(DATABASE_URL=database_url()))
     yield folder
     folder.end()
+
+
+@pytest.fixture
+def empty_postgres() -> Iterator[str]:
+    """A database as a host hands it over, postgres://…: empty, its owner no superuser, and
+    at most 20 connections at a time."""
+    server, name = os.environ["DATABASE_URL"], f"empty_{uuid.uuid4().hex}"
+    with psycopg.connect(server, autocommit=True) as maintenance:
+        maintenance.execute(f"CREATE ROLE {name} LOGIN CONNECTION LIMIT 20")
+        maintenance.execute(f"CREATE DATABASE {name} OWNER {name}")
+        yield urlunsplit(
+            urlsplit(server)._replace(scheme="postgres", netloc=f"{name}@", path=f"/{name}")
+        )
+        maintenance.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        maintenance.execute(f"DROP ROLE {name}")
 
 
 def database_url() -> str:

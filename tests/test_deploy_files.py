@@ -11,7 +11,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from tests.processes import ROOT, environment
 
@@ -86,6 +89,122 @@ def test_the_app_has_a_name_and_says_what_it_is(app: Any) -> None:
     assert app["description"].endswith(".")
 
 
+def app_variables() -> dict[str, str]:
+    """What a host that reads app.json sets: generated secrets and given values."""
+    variables = json.loads((ROOT / "app.json").read_text())["env"]
+    return {
+        name: "generated-" * 6 if variable.get("generator") == "secret" else variable["value"]
+        for name, variable in variables.items()
+    }
+
+
+def test_the_app_is_as_the_host_documents_it(app: Any) -> None:
+    schema = json.loads((ROOT / "tests" / "app.schema.json").read_text())
+    validator = jsonschema.Draft202012Validator(schema)
+    validator.check_schema(schema)
+    assert list(validator.iter_errors(app)) == []
+    for mistake in (
+        {"formations": {}},
+        {"env": {"Q_WORKERS": {"value": 1}}},
+        {"formation": {"web": {"quantity": "1"}}},
+        {"addons": ["Heroku Postgres"]},
+    ):
+        assert not validator.is_valid({**app, **mistake}), mistake
+
+
+def test_what_the_default_formation_keeps_open_fits_twice_into_a_small_plan(app: Any) -> None:
+    """As the documentation counts; tests/test_deploy.py counts what there really is."""
+    variables, formation = app_variables(), app["formation"]
+    web = formation["web"]["quantity"] * int(variables["WEB_CONCURRENCY"])
+    nodes = formation["worker"]["quantity"] * (3 + int(variables["Q_WORKERS"]))
+    assert 2 * (web + nodes) <= 20
+
+
+# --- requirements ---------------------------------------------------------------------
+
+
+def ranges(name: str) -> dict[str, Requirement]:
+    """What a .in file asks for, by canonical name."""
+    text = (ROOT / name).read_text()
+    asked = [Requirement(line.partition("#")[0]) for line in re.findall(r"^[A-Za-z].*", text, re.M)]
+    return {canonicalize_name(each.name): each for each in asked}
+
+
+def pins(name: str) -> dict[str, str]:
+    text = (ROOT / name).read_text()
+    return dict(re.findall(r"^([a-z0-9._-]+)==(\S+)", text, re.M))
+
+
+@pytest.mark.parametrize("name", ["requirements", "requirements-dev"])
+def test_every_range_is_pinned_and_every_pin_has_its_hashes(name: str) -> None:
+    pinned = pins(f"{name}.txt")
+    asked = ranges(f"{name}.in")
+    assert asked
+    for package, requirement in asked.items():
+        assert package in pinned, f"{package} is not pinned: bin/requirements"
+        assert requirement.specifier.contains(pinned[package]), "bin/requirements"
+        assert len(requirement.specifier) == 2, f"{requirement}: from which version, below which?"
+    entries = re.split(r"^(?=[a-z0-9])", (ROOT / f"{name}.txt").read_text(), flags=re.M)[1:]
+    assert len(entries) == len(pinned)
+    for entry in entries:
+        assert re.search(r"--hash=sha256:[0-9a-f]{64}", entry), entry
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+def test_the_pins_name_no_index_and_no_machine(name: str) -> None:
+    text = (ROOT / name).read_text()
+    assert not re.search(r"index|find-links|://|(?<![\w.])/\w", text.replace("bin/requ", ""))
+
+
+def test_development_has_the_packages_of_production() -> None:
+    production = pins("requirements.txt")
+    assert len(production) > 10
+    assert production.items() <= pins("requirements-dev.txt").items()
+
+
+# --- Dockerfile -----------------------------------------------------------------------
+
+
+def instructions() -> list[tuple[str, str]]:
+    """The Dockerfile's instructions in order: name and the rest of the line."""
+    text = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
+    return re.findall(r"^([A-Z]+) +(.+)$", text, re.M)
+
+
+def test_the_image_is_built_in_two_stages_and_runs_as_nobody_in_particular() -> None:
+    names = [name for name, _ in instructions()]
+    assert names.count("FROM") == 2
+    known = {"FROM", "ENV", "WORKDIR", "COPY", "RUN", "USER", "EXPOSE", "HEALTHCHECK", "CMD"}
+    assert set(names) <= known
+    version = (ROOT / ".python-version").read_text().strip()
+    images = [rest.split()[0] for name, rest in instructions() if name == "FROM"]
+    assert set(images) == {f"python:{version}-slim-bookworm"}
+    assert names.index("USER") < names.index("CMD")
+    (user,) = [rest for name, rest in instructions() if name == "USER"]
+    assert int(user) > 0, "a number, by which a cluster can tell that it is not root"
+
+
+def test_what_the_image_copies_is_there() -> None:
+    for name, rest in instructions():
+        if name == "COPY" and "--from" not in rest:
+            *sources, _ = rest.split()
+            assert all((ROOT / source).exists() for source in sources), rest
+
+
+def test_the_image_runs_what_the_procfile_does() -> None:
+    (command,) = [rest for name, rest in instructions() if name == "CMD"]
+    assert lines("Procfile")["web"] == f"exec {' '.join(json.loads(command))}"
+    assert lines("Procfile")["worker"].removeprefix("exec ") in (ROOT / "Dockerfile").read_text()
+
+
+def test_no_secret_and_nothing_of_a_developers_gets_into_the_image() -> None:
+    left_out = {line.strip("/") for line in (ROOT / ".dockerignore").read_text().splitlines()}
+    kept_from_git = (ROOT / ".gitignore").read_text().split()
+    for pattern in kept_from_git:
+        assert {pattern.strip("/"), f"**/{pattern.strip('/')}"} & left_out, pattern
+    assert ".git" in left_out
+
+
 # --- .python-version ------------------------------------------------------------------
 
 
@@ -158,7 +277,7 @@ def test_gunicorn_takes_the_file() -> None:
 # --- what a person types --------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["dev", "test", "check"])
+@pytest.mark.parametrize("name", ["dev", "test", "check", "requirements"])
 def test_a_command_is_a_plain_shell_script_that_can_be_executed(name: str) -> None:
     script = ROOT / "bin" / name
     assert os.access(script, os.X_OK)

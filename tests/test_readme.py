@@ -21,7 +21,7 @@ from urllib.request import Request, urlopen
 import pytest
 from django.urls import resolve
 
-from tests.processes import ROOT, Process, Processes, free_port, wait_until
+from tests.processes import ROOT, Process, Processes, clone_into, free_port, wait_until
 
 README = (ROOT / "README.md").read_text()
 pytestmark = pytest.mark.once
@@ -223,18 +223,7 @@ STEPS: list[tuple[str, Step]] = [
 def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
     """In a copy of what git tracks, with nothing of the tests' environment."""
     clone = tmp_path_factory.mktemp("clone") / "sumsite"
-    names = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    for name in filter(None, names.split("\0")):
-        if (ROOT / name).is_file():
-            target = clone / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, target)
+    clone_into(clone)
     # The packages are there already: bin/dev finds its note of them and installs nothing.
     venv = Path(sys.prefix)
     (clone / ".venv").symlink_to(venv)

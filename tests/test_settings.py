@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import json
 import os
 import re
 import subprocess
@@ -18,6 +17,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.test import Client
 
 from tests.processes import ROOT
+from tests.test_deploy_files import app_variables
 
 SETTINGS = ROOT / "sumsite" / "settings.py"
 SECRET = {"SECRET_KEY": "s" * 60}
@@ -382,18 +382,9 @@ def run_python(*arguments: str, **variables: str) -> subprocess.CompletedProcess
     )
 
 
-def variables_of_app_json() -> dict[str, str]:
-    """What a host that reads app.json sets: generated secrets and given values."""
-    variables = json.loads((ROOT / "app.json").read_text())["env"]
-    return {
-        name: "generated-" * 6 if variable.get("generator") == "secret" else variable["value"]
-        for name, variable in variables.items()
-    }
-
-
 def test_the_deployment_check_has_nothing_to_say_of_what_app_json_sets() -> None:
     check = ("manage.py", "check", "--deploy", "--fail-level", "WARNING")
-    done = run_python(*check, **variables_of_app_json(), **POSTGRES, **TESTING, DYNO="web.1")
+    done = run_python(*check, **app_variables(), **POSTGRES, **TESTING, DYNO="web.1")
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     assert done.stdout.startswith("System check identified no issues")

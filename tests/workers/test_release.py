@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
-import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.error import HTTPError
-from urllib.parse import urlsplit, urlunsplit
 from urllib.request import urlopen
 
 import psycopg
@@ -26,16 +22,6 @@ from compute.queue.models import Job, Node
 from tests.processes import ROOT, Process, Processes, environment, wait_until
 from tests.workers.test_chapters import get
 from tests.workers.test_node import wait_for_state
-
-
-@pytest.fixture
-def empty_postgres() -> Iterator[str]:
-    """A database of its own, as a host hands one over: nothing in it."""
-    server, name = os.environ["DATABASE_URL"], f"empty_{uuid.uuid4().hex}"
-    with psycopg.connect(server, autocommit=True) as maintenance:
-        maintenance.execute(f"CREATE DATABASE {name}")
-        yield urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
-        maintenance.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.mark.postgres

@@ -1,0 +1,22 @@
+# The site as a container: the web server, or with another command a queue server.
+#
+#   docker build --tag sumsite .
+#   docker run --env-file production.env --publish 8000:8000 sumsite
+#   docker run --env-file production.env --init --no-healthcheck sumsite python manage.py qcluster
+
+FROM python:3.11-slim-bookworm AS packages
+WORKDIR /site
+COPY requirements.txt ./
+RUN python -m venv /venv && /venv/bin/python -m pip install --no-cache-dir --require-hashes -r requirements.txt
+
+FROM python:3.11-slim-bookworm
+ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1
+WORKDIR /site
+COPY --from=packages /venv /venv
+COPY . ./
+# The secret is for this step alone: nothing is signed in it.
+RUN SECRET_KEY=unused python manage.py collectstatic --no-input && useradd --system --uid 10001 site
+USER 10001
+EXPOSE 8000
+HEALTHCHECK --interval=30s --timeout=5s --start-period=30s CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen('http://127.0.0.1:' + os.environ.get('PORT', '8000') + '/healthz', timeout=4)"]
+CMD ["gunicorn", "sumsite.wsgi"]
