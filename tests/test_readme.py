@@ -169,6 +169,18 @@ def not_run(reason: str) -> Step:
     return step
 
 
+def finds_the_pins_up_to_date(reader: Reader, command: str) -> None:
+    """For whatever stands in the .in files, the .txt files are what it would write."""
+    files = [reader.clone / f"{name}.txt" for name in ("requirements", "requirements-dev")]
+    before = [file.read_text() for file in files]
+    reader.run(command)
+    assert [file.read_text() for file in files] == before
+
+
+NO_DOCKER = not_run(
+    "there is no Docker engine; tests/test_deploy.py runs what is in the Dockerfile"
+)
+
 #: The README's commands, in its order, and what a reader would see.
 STEPS: list[tuple[str, Step]] = [
     ("bin/dev", not_run("the reader's own, which runs all the time")),
@@ -216,6 +228,14 @@ STEPS: list[tuple[str, Step]] = [
     ("bin/check", not_run("CI runs it by itself")),
     ("./manage.py qinfo", prints("Clusters")),
     ("./manage.py release", prints("No migrations to apply")),
+    ("docker build --tag sumsite .", NO_DOCKER),
+    ("docker run --env-file production.env --publish 8000:8000 sumsite", NO_DOCKER),
+    (
+        "docker run --env-file production.env --init --no-healthcheck sumsite "
+        "python manage.py qcluster",
+        NO_DOCKER,
+    ),
+    ("bin/requirements", finds_the_pins_up_to_date),
 ]
 
 
