@@ -30,12 +30,14 @@ import psutil
 
 from tests.processes import ROOT, Process, Processes, environment
 
-#: Nodes of one worker each, added as the measuring goes on, and how many tasks they get.
-FLEET = {1: 2_000, 5: 2_000, 20: 5_000}
+#: Nodes of one worker each, added as the measuring goes on, and how many tasks a round has.
+FLEET = {1: 500, 5: 500, 20: 2_000}
+#: How many tasks all of them get in the end, with the statements logged.
+TASKS = 5_000
 #: Workers of the one node that is measured alone.
 WORKERS = (1, 2, 4, 8)
 #: Seconds that idle nodes are watched for.
-WATCH = 12
+WATCH = 8
 ROUNDS = 3
 #: Tasks, a second each, of which the share that goes on while they run is seen.
 LONG = 20
@@ -261,13 +263,14 @@ def measure(server: Server, processes: Processes) -> Figures:
         said, cost = idle(server, nodes)
         rounds = [tiny(server, count) for _ in range(ROUNDS)]
         server.log_statements(True)
-        logged = tiny(server, count)
+        logged = tiny(server, TASKS if size == max(FLEET) else count)
         server.log_statements(False)
-        run += (ROUNDS + 1) * count + 100 * size
+        run += ROUNDS * count + logged.count + 100 * size
         figures.fleet[size] = (connections(), said, cost, rounds, logged)
         print(
             f"{size} nodes: {connections()} connections, {said.count / said.seconds:.0f}/s idle, "
-            f"{median(rounds).rate:.0f} tasks/s, {logged.seen.count / count:.2f} statements a task"
+            f"{median(rounds).rate:.0f} tasks/s, "
+            f"{logged.seen.count / logged.count:.2f} statements a task"
         )
     figures.session_bytes = server.session_bytes()
     figures.kept_bytes = (execute(kept)[0] - before) / run
