@@ -146,6 +146,7 @@ def test_the_defaults_are_those_that_are_promised(name: str, default: Any) -> No
         ("Q_GRACE", "0.5", "Q_GRACE", 0.5),
         ("HSTS_SECONDS", "60", "SECURE_HSTS_SECONDS", 60),
         ("LOG_LEVEL", "debug", "LOG_LEVEL", "DEBUG"),
+        ("METRICS_TOKEN", "token", "METRICS_TOKEN", "token"),
         ("ADMIN_PASSWORD", "word", "ADMIN_PASSWORD", "word"),
     ],
 )
@@ -316,6 +317,27 @@ def test_one_line_for_each_task_is_not_logged() -> None:
     done = run_python(program, **TESTING, **SECRET, DJANGO_SETTINGS_MODULE="sumsite.settings")
     assert "Enqueued" not in done.stderr
     assert done.stderr.count("something else") == 1
+
+
+@pytest.mark.parametrize("format", ["lines", "json"])
+def test_lines_of_the_log_are_for_people_or_for_machines(format: str) -> None:
+    with mock.patch("logging.captureWarnings") as capture:
+        settings = settings_with(LOG_FORMAT=format)
+    assert settings["LOGGING"]["handlers"]["stderr"]["formatter"] == format
+    assert capture.call_args_list == ([mock.call(True)] if format == "json" else [])
+
+
+def test_another_format_of_the_log_is_an_error() -> None:
+    with pytest.raises(ImproperlyConfigured, match="give lines or json"):
+        settings_with(LOG_FORMAT="xml")
+
+
+def test_errors_are_reported_to_whom_the_variables_name_and_else_to_nobody() -> None:
+    with mock.patch("sumsite.reporting.report_errors_to") as report:
+        settings_with()
+        assert not report.called
+        settings_with(SENTRY_DSN="https://a@b.example/1", SENTRY_RELEASE="v1")
+    report.assert_called_once_with("https://a@b.example/1", "", "v1")
 
 
 # --- security -------------------------------------------------------------------------
