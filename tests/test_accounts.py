@@ -89,7 +89,7 @@ def test_who_is_signed_in_gets_a_page_when_the_database_is_away(
 # --- REQUIRE_LOGIN ----------------------------------------------------------------------
 
 #: What strangers may ask for.
-OPEN = {"healthz", "readyz", "login", "admin:login"}
+OPEN = {"healthz", "readyz", "metrics", "login", "admin:login"}
 
 
 def views(patterns: Any = None, space: str = "") -> list[tuple[str, Any]]:
