@@ -136,7 +136,7 @@ class CheckView(ReplyView):
         if isinstance(run, HttpResponse):
             return run
         progress = run.progress()
-        if progress.settled == (run.state == Run.State.IN_PROGRESS):  # the note is out of date
+        if run.note_is_out_of_date(progress):
             progress = run.refresh()
         if not wants_page(request):
             data = self.data(run, progress)

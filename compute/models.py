@@ -285,6 +285,14 @@ class Run(models.Model):
             setattr(self, name, getattr(run, name))
         return progress
 
+    def note_is_out_of_date(self, progress: Progress) -> bool:
+        """Whether `refresh` would say something else, as far as one can tell without."""
+        if progress.settled == (self.state == RunState.IN_PROGRESS):
+            return True
+        # Code of another version may have noted it, which did not know what this code knows.
+        unknown = self.trouble.endswith(f"KeyError: {self.computation!r}")
+        return unknown and self.computation in all_computations()
+
     def combine(self) -> None:
         """Make one result of the chunks', which come from the database one by one."""
         try:
