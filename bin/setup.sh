@@ -1,5 +1,5 @@
 # Sourced by the commands beside it: goes to the project's folder and makes .venv.
-# usage: setup requirements-file
+# usage: setup requirements-file [environment]
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -9,7 +9,9 @@ fail() {
 }
 
 setup() {
-    if [ ! -x .venv/bin/python ]; then
+    requirements=$1
+    venv=${2:-.venv}
+    if [ ! -x "$venv/bin/python" ]; then
         python=
         for candidate in python3.11 python3 python; do
             if "$candidate" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null; then
@@ -18,21 +20,21 @@ setup() {
             fi
         done
         [ -n "$python" ] || fail "Python 3.11 is needed and was not found. Install it (https://www.python.org/downloads/), then try again."
-        echo "Making .venv with $("$python" --version) …" >&2
-        "$python" -m venv .venv || {
-            rm -rf .venv
+        echo "Making $venv with $("$python" --version) …" >&2
+        "$python" -m venv "$venv" || {
+            rm -rf "$venv"
             fail "Python's venv module does not work. On Debian and Ubuntu: apt-get install python3.11-venv"
         }
     fi
     # Installed again only when a requirements file has changed since.
-    wanted=$(cat requirements.txt "$1")
-    stamp=.venv/installed-$1
+    wanted=$(cat requirements.txt "$requirements")
+    stamp=$venv/installed-$(basename "$requirements")
     if [ "$wanted" != "$(cat "$stamp" 2>/dev/null)" ]; then
-        echo "Installing $1 …" >&2
-        .venv/bin/python -m pip install --quiet --disable-pip-version-check -r "$1" ||
-            fail "pip could not install $1; its message stands above."
+        echo "Installing $requirements …" >&2
+        "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$requirements" ||
+            fail "pip could not install $requirements; its message stands above."
         printf '%s\n' "$wanted" > "$stamp"
     fi
-    PATH=$PWD/.venv/bin:$PATH
+    PATH=$PWD/$venv/bin:$PATH
     export PATH
 }

@@ -1,0 +1,298 @@
+"""Results as people read them: a table, charts, and the README's chapter from both."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from bench import charts, figures
+from bench.figures import Figure, Result, Spread, found
+from bench.system import ROOT
+from bench.systems import OURS, SYSTEMS, label
+
+BEGIN, END = "<!-- written by bin/bench, from bench/results -->", "<!-- end of bin/bench -->"
+#: What the chapter is put in front of, where the README has none yet.
+NEXT = "\n---\n\n# Reference\n"
+
+
+def write(folder: Path) -> None:
+    """Table, charts and chapter, of what has been measured."""
+    results = figures.load(folder)
+    if not results:
+        return
+    (folder / "table.md").write_text(text(folder) + "\n")
+    charts.write(results, ROOT / "docs")
+    readme = ROOT / "README.md"
+    readme.write_text(with_chapter(readme.read_text(), chapter(results)))
+
+
+def with_chapter(readme: str, written: str) -> str:
+    block = f"{BEGIN}\n{written}\n{END}"
+    if BEGIN in readme:
+        before, _, rest = readme.partition(BEGIN)
+        return before + block + rest.partition(END)[2]
+    before, _, rest = readme.partition(NEXT)
+    return f"{before}\n---\n\n# What does it cost?\n\n{block}\n{NEXT}{rest}"
+
+
+def chapter(results: dict[str, Result]) -> str:
+    pictures = [
+        f"![{says}](docs/{name}.svg)"
+        for name, says in charts.PICTURES.items()
+        if name_in(name, results)
+    ]
+    parts = [
+        "Measured by `bin/bench` against what people would use instead, in one run, two workers "
+        "each, each as its own documentation has it ([bench/systems](bench/systems)). "
+        f"{machine(results)} Medians of the rounds, with the lowest and the highest in brackets; "
+        "a ratio is taken within each round.",
+        *pictures,
+        *sections(results),
+    ]
+    return "\n\n".join(parts)
+
+
+def name_in(picture: str, results: dict[str, Result]) -> bool:
+    return picture.removeprefix("bench-") in results
+
+
+def machine(results: dict[str, Result]) -> str:
+    first = next(iter(results.values()))
+    versions = ", ".join(f"{name} {number}" for name, number in first["versions"].items())
+    return f"On {first['machine']}, {first['when']}; {versions}."
+
+
+def text(folder: Path) -> str:
+    results = figures.load(folder)
+    return "\n\n".join(sections(results)) if results else "nothing measured yet"
+
+
+def sections(results: dict[str, Result]) -> list[str]:
+    parts = [targets(results)]
+    for name, section in SECTIONS.items():
+        if name in results:
+            parts.append(section(results[name]))
+    return parts
+
+
+# --- tables -----------------------------------------------------------------------------
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def shown(value: Spread | None, digits: int | None = None) -> str:
+    if value is None:
+        return "–"
+    middle, low, high = (number(each, digits) for each in value[:3])
+    return middle if value.rounds == 1 else f"{middle} ({low}–{high})"
+
+
+def number(value: float, digits: int | None = None) -> str:
+    if digits is None:
+        digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
+    return f"{value:,.{digits}f}"
+
+
+def targets(results: dict[str, Result]) -> str:
+    rows = []
+    for target in figures.targets():
+        value = target.value(results[target.measure]) if target.measure in results else None
+        limit = f"{'≥' if target.at_least else '≤'} {target.limit:g}"
+        rows.append([target.says, limit, shown(value, 2), target.verdict(value)])
+    return table(["measure", "target", "measured", ""], rows)
+
+
+def names(result: Result) -> list[str]:
+    there = {name for round_ in result["rounds"] for name in round_}
+    return [name for name in SYSTEMS if name in there]
+
+
+def trouble(result: Result, name: str) -> str:
+    """Why a system has no figures, if it has none."""
+    errors = [found(round_, name, "error") for round_ in result["rounds"] if name in round_]
+    return f"did not run here: {errors[0]}" if errors and all(errors) else ""
+
+
+def by_system(result: Result, head: list[str], columns: Any) -> str:
+    """A row for each system; `columns` gives the figures of one by its name."""
+    rows = []
+    for name in names(result):
+        bad = trouble(result, name)
+        values = [shown(figures.spread(figure)(result)) for figure in columns(name)]
+        rows.append([label(name), *([bad] + [""] * (len(values) - 1) if bad else values)])
+    return table(["", *head], rows)
+
+
+def latency(result: Result) -> str:
+    rows = []
+    for name in names(result):
+        cells: list[str] = []
+        for what in ("start_ms", "visible_ms"):
+            samples = [
+                each for round_ in result["rounds"] for each in found(round_, name, what) or ()
+            ]
+            middle = figures.spread(figures.latency(name, what.removesuffix("_ms")))(result)
+            cells += [shown(middle)]
+            cells += [
+                number(figures.percentile(samples, share)) if samples else "–"
+                for share in (0.95, 0.99)
+            ]
+        rows.append(
+            [label(name), *cells, str(len(samples))]
+            if samples
+            else [label(name), trouble(result, name)] + [""] * 6
+        )
+    head = ["", "start p50", "p95", "p99", "result p50", "p95", "p99", "samples"]
+    return (
+        "**Latency** in milliseconds, from enqueueing one task on an idle system to its start, and "
+        "to its result being visible to the process that enqueued it.\n\n" + table(head, rows)
+    )
+
+
+def throughput(result: Result) -> str:
+    options = result["options"]
+
+    def columns(name: str) -> list[Figure]:
+        return [figures.throughput(name, part) for part in ("one_by_one", "fan_out")]
+
+    return (
+        f"**Throughput**: no-op tasks a second, end to end, {options['tasks']:,} of them (or what "
+        f"was done after {options['seconds']} s).\n\n"
+        + by_system(result, ["one by one", "as one fan-out"], columns)
+    )
+
+
+def job(result: Result) -> str:
+    sizes = [size for size in result["sizes"] if any(size in round_ for round_ in result["rounds"])]
+    n = result["options"]["n"]
+    rows = []
+    for name in ("pool", "ours-sqlite", "ours-postgres", "celery-redis"):
+        cells = []
+        for size in sizes:
+            own = figures.job(name, size)
+            cell = shown(figures.spread(own)(result))
+            by = figures.ratio(own, figures.job("pool", size))(result)
+            cells.append(cell if name == "pool" or by is None else f"{cell}, ÷ pool {shown(by, 2)}")
+        rows.append(["process pool" if name == "pool" else label(name), *cells])
+    head = [
+        "",
+        *[
+            f"{-(-n // result['sizes'][size]):,} chunks"
+            + (" (automatic)" if size == "auto" else "")
+            for size in sizes
+        ],
+    ]
+    return (
+        f"**The job itself**: the sum up to {n:,}, in seconds, beside a bare `ProcessPoolExecutor` "
+        "over the same ranges; of Celery, a chord.\n\n" + table(head, rows)
+    )
+
+
+def growth(result: Result) -> str:
+    counts = list(result["options"]["chunks"])
+    there = [name for name in OURS if name in result["rounds"][0]]
+    rows = [
+        [
+            label(name),
+            *[shown(figures.spread(figures.chunk(name, count))(result)) for count in counts],
+        ]
+        for name in there
+    ]
+    parts = [
+        "**Growth**: milliseconds that a chunk of next to no work costs in a run of so many.",
+        table(["", *[f"{int(count):,} chunks" for count in counts]], rows),
+        "Milliseconds to start a run, to check a running one, and to show its page and the first "
+        "page, by the chunks of the run and the finished tasks in the tables.",
+    ]
+    rows = []
+    for name in there:
+        pages = found(result["rounds"][0], name, "pages") or {}
+        for old, by_count in pages.items():
+            for count, values in by_count.items():
+                if isinstance(values, dict):
+                    cells = [number(values[what]) for what in ("start", "check", "page", "home")]
+                    rows.append([label(name), f"{int(old):,}", f"{int(count):,}", *cells])
+                else:
+                    rows.append(
+                        [label(name), f"{int(old):,}", f"{count}: {values}", "", "", "", ""]
+                    )
+    parts.append(table(["", "old tasks", "chunks", "start", "check", "page", "first page"], rows))
+    return "\n\n".join(parts)
+
+
+def site(result: Result) -> str:
+    rows = []
+    for name in names(result):
+        for what, says in (("home", "first page"), ("check", "page of a run")):
+            cells = []
+            for phase in ("idle", "computing"):
+                for share in (0.5, 0.95):
+                    cells.append(
+                        shown(figures.spread(figures.answer(name, phase, what, share))(result))
+                    )
+            by = figures.ratio(
+                figures.answer(name, "computing", what, 0.95),
+                figures.answer(name, "idle", what, 0.95),
+            )(result)
+            rows.append([label(name), says, *cells, shown(by, 2)])
+    head = ["", "", "idle p50", "p95", "computing p50", "p95", "p95 ÷ p95"]
+    return (
+        "**The site under computation**: milliseconds of a request while every core computes, and "
+        "while none does.\n\n" + table(head, rows)
+    )
+
+
+def standing(result: Result) -> str:
+    whats = ("cpu_percent", "pss_mb", "processes", "ready_seconds")
+
+    def columns(name: str) -> list[Figure]:
+        return [figures.standing(name, what) for what in whats]
+
+    head = ["CPU, % of a core", "memory, MB", "processes", "ready after, s"]
+    parts = [
+        "**Standing cost** of an idle node with two workers, without the server (Redis, Postgres) "
+        "that it talks to. Memory is what its processes have to themselves and their share of the "
+        "rest (PSS); ready means that a task has started.",
+        by_system(result, head, columns),
+    ]
+    said = [
+        f"{label(name)} {found(rates, 'writes_per_second')} that write and "
+        f"{found(rates, 'reads_per_second')} others"
+        for name, rates in result["statements"].items()
+    ]
+    parts.append(f"SQL statements a second of an idle node: {'; '.join(said)}.")
+    clone = result.get("clone")
+    if clone:
+        parts.append(
+            "From `bin/dev` in a fresh clone, with what pip downloads, to the first page it takes "
+            f"{clone['first_page_seconds']} s, and to the first result "
+            f"{clone['first_result_seconds']} s."
+        )
+    return "\n\n".join(parts)
+
+
+def recovery(result: Result) -> str:
+    seconds = result["options"]["seconds"]
+    rows = []
+    for name in names(result):
+        bad = trouble(result, name)
+        value = figures.spread(figures.recovery(name))(result)
+        rows.append([label(name), bad or (shown(value) if value else "never")])
+    return (
+        "**Recovery**: seconds from a node's SIGKILL until its task runs again on another, at the "
+        f'defaults of each. "never" is not within {seconds} s.\n\n' + table(["", "seconds"], rows)
+    )
+
+
+SECTIONS = {
+    "latency": latency,
+    "throughput": throughput,
+    "job": job,
+    "growth": growth,
+    "site": site,
+    "standing": standing,
+    "recovery": recovery,
+}

@@ -1,0 +1,117 @@
+"""One run of measures: the servers it needs, its rounds, and sessions of the systems."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from bench import system, systems
+
+#: Seconds after which a session has failed.
+PATIENCE = 300
+
+
+class Bench(NamedTuple):
+    """What a measure's `run` gets."""
+
+    postgres: Any
+    quick: bool
+    rounds: int
+    #: Of these, how many the systems get that no target speaks of.
+    rounds_of_others: int
+    names: Sequence[str]
+
+    def choose(self, options: dict[str, Any], quick: dict[str, Any]) -> dict[str, Any]:
+        return quick if self.quick else options
+
+    def mine(self, names: Sequence[str]) -> list[str]:
+        """Those that this run was asked for."""
+        return [name for name in names if name in self.names]
+
+    def interleave(
+        self, one: Callable[[str, int], dict[str, Any]], names: Sequence[str] | None = None
+    ) -> list[dict[str, Any]]:
+        """What `one(name, round)` says of each system, round by round, by name.
+
+        Each round has them in another order, those of the targets beside each other: what
+        they share of the machine's moods is then the most that they can share.
+        """
+        rounds = []
+        for number in range(self.rounds):
+            order = self.mine(systems.CONTENDERS if names is None else names)
+            if names is None and number < self.rounds_of_others:
+                order += [name for name in self.names if name not in systems.CONTENDERS]
+            turn = number % len(order) if order else 0
+            rounds.append({name: one(name, number) for name in order[turn:] + order[:turn]})
+        return rounds
+
+    def session(self, name: str, measure: str, options: dict[str, Any]) -> dict[str, Any]:
+        """What a measure found of a system, asked once."""
+        began = time.monotonic()
+        with self.open(name, measure) as session:
+            found = session.ask(options)
+        say(f"{measure}: {systems.label(name)}: {time.monotonic() - began:.1f} s")
+        return found
+
+    @contextlib.contextmanager
+    def open(self, name: str, measure: str) -> Iterator[Session]:
+        """A session that can be asked several times; its nodes are running in between."""
+        with (
+            system.place(systems.needs(name), self.postgres) as place,
+            open(f"{place.folder}/session.log", "w+b") as log,
+        ):
+            process = subprocess.Popen(
+                system.python("-m", "bench.session", name, measure),
+                cwd=system.ROOT,
+                env={**os.environ, **place.environment, "PYTHONPATH": str(system.ROOT)},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+            try:
+                yield Session(process)
+            finally:
+                try:
+                    process.communicate(timeout=30)  # the end of its input is its end
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+                if process.returncode or os.environ.get("BENCH_LOGS"):
+                    log.seek(0)
+                    print(log.read().decode(errors="replace"), file=sys.stderr)
+
+
+class Session:
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        assert process.stdin  # noqa: S101
+        assert process.stdout  # noqa: S101
+        self.questions, self.answers = process.stdin, process.stdout
+
+    def ask(self, options: dict[str, Any]) -> dict[str, Any]:
+        """What was found, or {"error": …}: a system that does not run here is told of,
+        not left out."""
+        try:
+            print(json.dumps(options), file=self.questions, flush=True)
+        except BrokenPipeError:
+            return {"error": "it has ended after an earlier error"}
+        if not select.select([self.answers], [], [], PATIENCE)[0]:
+            self.process.terminate()
+            return {"error": f"no answer within {PATIENCE} s"}
+        answer = self.answers.readline()
+        found: dict[str, Any] = json.loads(answer) if answer else {"error": "it ended unheard"}
+        if "error" in found:
+            say(f"error: {found['error']}")
+        return found
+
+
+def say(line: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {line}", file=sys.stderr, flush=True)
