@@ -171,13 +171,17 @@ class Outbox(Mailbox, NoQueue):
         if not self.send(pickle.dumps(slim)):
             log.warning("the monitor does not listen; nobody is told of %s", task["name"])
 
-    def get_all(self) -> list[Any]:
-        """Wait a second for a message; it, and others that are there already."""
+    def get_all(self, until: float = 0.0) -> list[Any]:
+        """Wait a second for a message; it, and others that come before the moment `until`
+        (`time.monotonic`) or are there already."""
         message = self.receive(SLOW_POLL)
         if message is None:
             return []
         messages = [pickle.loads(message)]
-        while len(messages) < BATCH and (message := self.receive(0)) is not None:
+        while len(messages) < BATCH:
+            message = self.receive(max(0.0, until - time.monotonic()))
+            if message is None:
+                break
             messages.append(pickle.loads(message))
         return messages
 

@@ -204,6 +204,14 @@ def test_the_monitor_waits_for_the_next_message(outbox, monkeypatch):
     assert outbox.get_all() == ["late"]
 
 
+def test_messages_until_a_moment_are_taken_together(outbox):
+    outbox.put("first")
+    threading.Timer(0.05, outbox.put, ["second"]).start()
+    began = time.monotonic()
+    assert outbox.get_all(until=began + 0.3) == ["first", "second"]
+    assert time.monotonic() >= began + 0.3
+
+
 def test_nothing_waits_in_a_node(outbox):
     assert outbox.qsize() == 0
     assert outbox.empty()

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 from django.db import InterfaceError, OperationalError, connection
 from django.utils import timezone
@@ -144,8 +146,10 @@ class Messages:
 
     def __init__(self, *batches):
         self.batches = list(batches)
+        self.asked_for = []
 
-    def get_all(self):
+    def get_all(self, until):
+        self.asked_for.append(until)
         return self.batches.pop(0)
 
 
@@ -158,6 +162,15 @@ def test_the_monitor_reports_until_it_is_told_to_stop(node):
     assert len(sent) == 2
     assert {change["group"] for change in changes} == {group}
     assert results.batches == [["after the end"]]
+
+
+def test_what_has_run_just_after_a_report_is_reported_together(node):
+    results = Messages([], [STOP])
+    began = time.monotonic()
+    monitor(results, node.broker)
+    first, second = results.asked_for
+    assert first < began  # at once
+    assert began + monitor_module.PAUSE <= second <= time.monotonic() + monitor_module.PAUSE
 
 
 @pytest.mark.parametrize("error", [OperationalError("gone"), InterfaceError("gone")])
