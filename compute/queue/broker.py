@@ -16,10 +16,10 @@ from django_q.humanhash import humanize
 from django_q.models import OrmQ
 from django_q.signing import BadSignature, SignedPackage
 
-from .call import job_for, one_line, take_enqueuing
+from .call import one_line, take_enqueuing
 from .claims import Lease, claim
-from .models import FREE, Job, JobState, Node
-from .wakeup import notify
+from .entry import enter
+from .models import Job, JobState, Node
 
 log = logging.getLogger(__name__)
 
@@ -61,12 +61,7 @@ class DatabaseBroker(ORM):
         package = take_enqueuing()
         if package and not is_of(task, package):  # left over from one that couldn't be signed
             package = None
-        with transaction.atomic():
-            row = OrmQ.objects.create(key=self.list_key, payload=task, lock=FREE)
-            if package is not None:
-                job_for(package, queue=self.list_key, queue_id=row.pk).save(force_insert=True)
-            notify()
-        return int(row.pk)
+        return enter(self.list_key, task, package)
 
     def dequeue(self) -> list[tuple[Lease, str]] | None:
         """Claim the oldest task, or wait a moment; a missing database is only waited for."""

@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 from django.contrib.auth.models import User
 from django.db import (
+    DatabaseError,
     DataError,
     IntegrityError,
     InterfaceError,
@@ -24,7 +25,7 @@ from django_q.tasks import Chain, Iter, async_chain, async_iter, async_task, fet
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compute.queue import call, fanout
+from compute.queue import call, entry, fanout
 from compute.queue.call import PAUSES, Call, Delivery, one_line, persistently
 from compute.queue.models import UNKNOWN_PAUSE, UNKNOWN_TRIES, Job, JobState
 from tests.queue import functions
@@ -75,9 +76,9 @@ def test_queueing_and_job_commit_together_or_not_at_all(db):
     assert (OrmQ.objects.count(), Job.objects.count()) == (0, 0)
 
 
-def test_nothing_is_queued_when_the_job_cannot_be_written(db, monkeypatch):
-    monkeypatch.setattr(Job, "save", failing(1, Job.save))
-    with pytest.raises(OperationalError):
+def test_nothing_is_queued_when_the_job_cannot_be_written(transactional_db, monkeypatch):
+    monkeypatch.setattr(entry, "JOB", entry.JOB.replace("queue_job", "nowhere"))
+    with pytest.raises(DatabaseError):
         async_task(ADD, 1)
     assert not OrmQ.objects.exists()
 
