@@ -92,8 +92,8 @@ class Bench(NamedTuple):
 class Session:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
-        assert process.stdin  # noqa: S101
-        assert process.stdout  # noqa: S101
+        assert process.stdin
+        assert process.stdout
         self.questions, self.answers = process.stdin, process.stdout
 
     def ask(self, options: dict[str, Any]) -> dict[str, Any]:
