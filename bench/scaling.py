@@ -5,8 +5,9 @@
 
 It starts a Postgres and nodes of its own (`bin/test` has installed what it takes).
 Statements are counted in the server's log, in rounds of their own, for writing it takes
-time; processor time is what the kernel says of the server's processes. Both hardly depend
-on what else the machine does; tasks a second do, so of those the median is taken.
+time; processor time is what the kernel says of the server's processes. Statements do not
+depend on what else the machine does. Times do, so of rounds the median is taken, and a
+machine that does nothing else is the place to measure.
 """
 
 from __future__ import annotations
