@@ -422,7 +422,7 @@ def picture(figures: Figures) -> str:
     panels = [
         panel(0, "connections", sizes, counts),
         panel(1, "statements a second, all idle", sizes, said),
-        panel(2, "ms of the server's processors a task", sizes, costs),
+        panel(2, "the server's ms for a task", sizes, costs),
     ]
     title = "Connections, idle statements and the price of a task, by the number of nodes"
     return "\n".join(
