@@ -16,6 +16,7 @@ import argparse
 import os
 import re
 import shutil
+import signal
 import statistics
 import sys
 import tempfile
@@ -497,6 +498,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.scaling", description=__doc__)
     parser.add_argument("--write", action="store_true", help="into docs/scaling.md and .svg")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # not without cleaning up
 
     os.environ["TEST_DATABASE"] = "postgres"
     from tests import database
