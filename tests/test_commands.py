@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import psycopg
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
@@ -23,8 +24,9 @@ from django.test import Client
 from django_q.models import OrmQ
 
 from compute import terminal
+from compute.management.commands.release import LOCK
 from compute.models import Run
-from tests.conftest import check
+from tests.conftest import check, database_url
 from tests.processes import ROOT, Processes, environment, wait_until
 
 NO_QUEUE_SERVER = "No queue server is running, so the run waits."
@@ -350,6 +352,22 @@ def test_release_leaves_a_site_alone_that_has_a_superuser(db: None, settings: An
     User.objects.create_superuser("root")
     assert call("release", verbosity=0).out.getvalue() == ""
     assert [user.username for user in User.objects.all()] == ["root"]
+
+
+@pytest.mark.postgres
+def test_release_says_that_it_waits_for_another(db: None) -> None:
+    """Its lock is let go when that is said; tests/workers has two real releases."""
+    with psycopg.connect(database_url(), autocommit=True) as other:
+        other.execute("SELECT pg_advisory_lock(%s)", [LOCK])
+
+        class Stream(io.StringIO):
+            def write(self, text: str) -> int:
+                other.execute("SELECT pg_advisory_unlock_all()")
+                return super().write(text)
+
+        stream = Stream()
+        call_command("release", verbosity=0, stderr=stream)
+    assert stream.getvalue().startswith("Another release is at work; waiting for its end.\n")
 
 
 def test_release_on_an_empty_database_makes_all_that_the_site_needs_twice(tmp_path: Path) -> None:
