@@ -189,6 +189,9 @@ Q_LEASE = env.int("Q_LEASE", 15)
 if Q_LEASE < 2:
     raise ImproperlyConfigured("Q_LEASE has to be 2 or more: renewing takes its time, too.")
 Q_GRACE = env.float("Q_GRACE", 2 if DEBUG else 20)
+Q_NICE = env.int("Q_NICE", 5)
+if not 0 <= Q_NICE <= 19:
+    raise ImproperlyConfigured("Q_NICE has to be from 0 to 19, the lowest priority there is.")
 Q_WORKERS = env.int("Q_WORKERS", 0) or (
     len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 )

@@ -64,6 +64,7 @@ os.environ.update(
     DEBUG="0",
     Q_WORKERS="2",
     Q_GRACE="1",
+    Q_NICE="0",  # a worker of some tests is the tests' own process
     DJANGO_ALLOW_ASYNC_UNSAFE="1",  # playwright keeps an event loop in the tests' thread
 )
 

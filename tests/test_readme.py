@@ -250,7 +250,15 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
     wanted = (clone / "requirements.txt").read_text()
     (venv / "installed-requirements.txt").write_text(wanted + wanted)
 
-    foreign = {"PYTEST_VERSION", "SECRET_KEY", "DATABASE_URL", "DEBUG", "Q_WORKERS", "Q_GRACE"}
+    foreign = {
+        "PYTEST_VERSION",
+        "SECRET_KEY",
+        "DATABASE_URL",
+        "DEBUG",
+        "Q_WORKERS",
+        "Q_GRACE",
+        "Q_NICE",
+    }
     environment = {key: value for key, value in os.environ.items() if key not in foreign}
     environment["PYTHONUNBUFFERED"] = "1"
     if shutil.which("curl") is None:

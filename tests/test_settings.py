@@ -144,6 +144,7 @@ def test_the_defaults_are_those_that_are_promised(name: str, default: Any) -> No
         ("REQUIRE_LOGIN", "1", "REQUIRE_LOGIN", True),
         ("Q_LEASE", "3", "Q_LEASE", 3),
         ("Q_GRACE", "0.5", "Q_GRACE", 0.5),
+        ("Q_NICE", "19", "Q_NICE", 19),
         ("HSTS_SECONDS", "60", "SECURE_HSTS_SECONDS", 60),
         ("LOG_LEVEL", "debug", "LOG_LEVEL", "DEBUG"),
         ("METRICS_TOKEN", "token", "METRICS_TOKEN", "token"),
@@ -236,6 +237,12 @@ def test_a_limit_that_the_database_cannot_keep_is_an_error(limit: str) -> None:
 def test_a_lease_too_short_to_be_renewed_is_an_error() -> None:
     with pytest.raises(ImproperlyConfigured, match="Q_LEASE"):
         settings_with(Q_LEASE="1")
+
+
+@pytest.mark.parametrize("given", ["-1", "20"])
+def test_a_priority_that_no_system_has_is_an_error(given: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match="Q_NICE"):
+        settings_with(Q_NICE=given)
 
 
 # --- the database ---------------------------------------------------------------------

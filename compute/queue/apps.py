@@ -10,10 +10,12 @@ class QueueConfig(AppConfig):
 
     def ready(self) -> None:
         from django.db.backends.signals import connection_created
-        from django_q.signals import pre_enqueue, pre_execute
+        from django_q.signals import post_spawn, pre_enqueue, pre_execute
 
-        from . import call, checks, sessions  # noqa: F401  (checks register themselves)
+        # The checks register themselves.
+        from . import call, checks, priority, sessions  # noqa: F401
 
         pre_enqueue.connect(call.wrap, dispatch_uid="compute.queue.call.wrap")
         pre_execute.connect(call.hand_over, dispatch_uid="compute.queue.call.hand_over")
+        post_spawn.connect(priority.stand_back, dispatch_uid="compute.queue.priority")
         connection_created.connect(sessions.limit, dispatch_uid="compute.queue.sessions.limit")

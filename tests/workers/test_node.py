@@ -98,6 +98,14 @@ def test_a_node_is_a_row_while_it_lives(processes: Processes) -> None:
     assert not Node.objects.alive().exists()
 
 
+def test_workers_alone_stand_back_for_others(processes: Processes) -> None:
+    node = processes.node(Q_NICE="7")
+    workers = [worker.pid for worker in workers_of(node)]
+    wait_until(lambda: all(psutil.Process(pid).nice() == os.nice(0) + 7 for pid in workers))
+    guards = [process for process in node.family() if process.pid not in workers]
+    assert {process.nice() for process in guards} == {os.nice(0)}
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_stopping_lets_a_short_task_finish(processes: Processes, number: int) -> None:
     node = processes.node(Q_GRACE="10")
