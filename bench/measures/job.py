@@ -71,7 +71,7 @@ def speed() -> float:
 def run(bench: Bench) -> dict[str, Any]:
     options = bench.choose(
         {"n": 10**9, "rounds": {"auto": 9, "10": 1, "400": 9, "4000": 9}, "others": 1},
-        quick={"n": 10**8, "rounds": {"auto": 2, "400": 2, "4000": 1}, "others": 1},
+        quick={"n": 5 * 10**7, "rounds": {"auto": 9, "400": 9, "4000": 9}, "others": 9},
     )
     n = options["n"]
     automatic, why = best_chunk_size(n, speed(), WORKERS)

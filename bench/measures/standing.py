@@ -125,7 +125,7 @@ def page(address: str) -> str | None:
 
 
 def run(bench: Bench) -> dict[str, Any]:
-    options = bench.choose({"seconds": 10}, quick={"seconds": 4})
+    options = bench.choose({"seconds": 10}, quick={"seconds": 3})
     rounds = bench.interleave(lambda name, _: bench.session(name, "standing", options))
     counted = {
         name: bench.session(name, "standing", {**options, "counted": True})
