@@ -6,8 +6,10 @@ import argparse
 import json
 import os
 import platform
+import signal
 import sqlite3
 import subprocess
+import sys
 import time
 from importlib import import_module
 from importlib.metadata import version
@@ -44,6 +46,7 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     given = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # servers are stopped on the way
     trial = given.quick or given.trial
     folder = TRIAL if trial else RESULTS
     folder.mkdir(exist_ok=True)
