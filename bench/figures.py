@@ -52,6 +52,8 @@ class Target(NamedTuple):
 
         if within(value.middle):
             return "met"
+        if value.rounds == 1 and self.measure not in ("growth", "standing"):
+            return "undecided"  # one round has no spread
         return "undecided" if within(value.low) or within(value.high) else "missed"
 
 
