@@ -113,7 +113,7 @@ def test_a_connection_that_has_been_closed_is_a_database_that_does_not_answer(
     def closed(*_: Any) -> None:
         raise InterfaceError("the connection is closed")
 
-    monkeypatch.setattr(health, "MigrationExecutor", closed)
+    monkeypatch.setattr(health.schema, "lacking", closed)
     assert_not_ready("The database does not answer.")
 
 

@@ -48,7 +48,8 @@ def test_looking_for_a_task_writes_nothing_if_there_is_none(transactional_db, no
 
 def test_a_claim_is_one_write(transactional_db, node):
     async_task(ADD, 1)
-    with costs(sqlite=["SELECT", "BEGIN", "UPDATE", "UPDATE", "COMMIT"], postgres=["WITH"]):
+    sqlite = ["SELECT", "BEGIN", "SELECT", "UPDATE", "UPDATE", "COMMIT"]
+    with costs(sqlite=sqlite, postgres=["WITH"]):
         assert node.claim()
 
 

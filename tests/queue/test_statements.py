@@ -20,7 +20,7 @@ from tests.queue.conftest import LocalNode, sentinel
 #: transaction says BEGIN; on SQLite a write of several has BEGIN and COMMIT around it.
 STATEMENTS = {
     "postgres": {"claim": 1, "outcome": 1, "telling": 1, "nothing to claim": 1, "sign of life": 4},
-    "sqlite": {"claim": 5, "outcome": 5, "telling": 1, "nothing to claim": 1, "sign of life": 4},
+    "sqlite": {"claim": 6, "outcome": 5, "telling": 1, "nothing to claim": 1, "sign of life": 4},
 }
 
 

@@ -26,7 +26,8 @@ CLAIMERS = 8
 def test_eight_processes_claim_each_task_once_and_in_order(
     processes: Processes, broker: str, count: int
 ) -> None:
-    payloads = [SignedPackage.dumps({"id": number}) for number in range(count)]
+    task = {"name": "", "func": "", "args": (), "kwargs": {}}
+    payloads = [SignedPackage.dumps({"id": number, **task}) for number in range(count)]
     OrmQ.objects.bulk_create(
         OrmQ(key="sumsite", payload=payload, lock=FREE) for payload in payloads
     )
