@@ -145,6 +145,7 @@ def test_the_defaults_are_those_that_are_promised(name: str, default: Any) -> No
         ("Q_LEASE", "3", "Q_LEASE", 3),
         ("Q_GRACE", "0.5", "Q_GRACE", 0.5),
         ("Q_NICE", "19", "Q_NICE", 19),
+        ("RUN_RETENTION_DAYS", "0", "RUN_RETENTION_DAYS", 0),
         ("HSTS_SECONDS", "60", "SECURE_HSTS_SECONDS", 60),
         ("LOG_LEVEL", "debug", "LOG_LEVEL", "DEBUG"),
         ("METRICS_TOKEN", "token", "METRICS_TOKEN", "token"),
@@ -243,6 +244,11 @@ def test_a_lease_too_short_to_be_renewed_is_an_error() -> None:
 def test_a_priority_that_no_system_has_is_an_error(given: str) -> None:
     with pytest.raises(ImproperlyConfigured, match="Q_NICE"):
         settings_with(Q_NICE=given)
+
+
+def test_to_keep_runs_for_less_than_no_time_is_an_error() -> None:
+    with pytest.raises(ImproperlyConfigured, match="RUN_RETENTION_DAYS"):
+        settings_with(RUN_RETENTION_DAYS="-1")
 
 
 # --- the database ---------------------------------------------------------------------
