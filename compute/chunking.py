@@ -7,7 +7,7 @@ from math import ceil, sqrt
 MAX_CHUNKS = 10_000
 
 #: Seconds that a chunk costs beside its work: to queue, claim and settle it.
-OVERHEAD = 0.005
+OVERHEAD = 0.008
 #: How many chunks a worker gets at most, unless they took over LONGEST seconds each.
 CHUNKS_EACH = 20
 LONGEST = 30
