@@ -91,8 +91,8 @@ def test_the_log_of_sqlite_stays_small(processes: Processes) -> None:
         over.set()
         reader.join()
     assert results(group) == [-number for number in range(1_000)]
-    # It is cut down to the bound when it starts anew, for which no page may be read.
-    assert max(sizes) <= 2 * BOUND, sizes
+    # To the byte: it is cut down to the bound when it starts anew.
+    assert max(sizes) <= BOUND, sizes
 
 
 @pytest.mark.sqlite
