@@ -10,17 +10,26 @@ class ComputeConfig(AppConfig):
     verbose_name = "Computations"
 
     def ready(self) -> None:
-        from .queue.signals import group_changed
+        from .queue.signals import groups_changed
 
-        group_changed.connect(refresh_run, dispatch_uid="compute.apps.refresh_run")
+        groups_changed.connect(refresh_runs, dispatch_uid="compute.apps.refresh_runs")
 
 
-def refresh_run(sender: Any, group: str, **kwargs: Any) -> None:
-    """The queue says that a group has settled, or is at work again: note it on its run."""
+def refresh_runs(sender: Any, groups: set[str], **kwargs: Any) -> None:
+    """The queue says that groups have settled, or are at work again: note it on their runs.
+
+    An error with one does not keep the others from being noted.
+    """
     from .models import Run
 
-    run = Run.objects.filter(task_id=group).select_related("sweep").first()
-    if run:
-        run.refresh()
-        if run.sweep:
-            run.sweep.advance()
+    failed = None
+    runs = Run.objects.select_related("sweep").in_bulk(groups, field_name="task_id")
+    for run in runs.values():
+        try:
+            run.refresh()
+            if run.sweep:
+                run.sweep.advance()
+        except Exception as error:
+            failed = error
+    if failed:
+        raise failed

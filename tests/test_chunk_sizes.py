@@ -12,7 +12,7 @@ from django.utils import timezone
 from compute.models import Run, Sweep
 from compute.pictures import nice_step, plot
 from compute.queue.models import JobState
-from compute.queue.signals import group_changed
+from compute.queue.signals import groups_changed
 from tests.conftest import run_jobs, started
 
 ADDRESS = "/compute/sum/chunk-sizes/"
@@ -23,7 +23,7 @@ def end_the_run() -> None:
     """Do what a node does: run the chunks, and say which groups have settled."""
     run_jobs()
     for run in Run.objects.filter(state=Run.State.IN_PROGRESS):
-        group_changed.send(sender=None, group=run.task_id)
+        groups_changed.send(sender=None, groups={run.task_id})
 
 
 def test_one_press_makes_a_run_for_each_size_one_after_another(db: None) -> None:

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from compute.models import Progress, Run
 from compute.queue.models import Job, JobState
-from compute.queue.signals import group_changed
+from compute.queue.signals import groups_changed
 from tests.conftest import finish_by_hand, run_jobs, started
 
 State = Run.State
@@ -190,14 +190,34 @@ def test_unfinished_finds_what_a_killed_node_left_unnoted(db: None) -> None:
 def test_the_queues_word_that_a_group_has_settled_is_noted(db: None) -> None:
     run = started("/sum-start/", n=3)
     run_jobs()
-    group_changed.send(sender=Job, group=run.task_id)
+    groups_changed.send(sender=Job, groups={run.task_id})
     run.refresh_from_db()
     assert (run.state, run.result) == (State.DONE, 6)
+
+
+def test_a_run_that_cannot_be_noted_does_not_keep_others_from_it(
+    db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = [started("/sum-start/", n=3), started("/sum-start/", n=3)]
+    run_jobs()
+    refresh = Run.refresh
+
+    def refuse(run: Run) -> Any:
+        if run == bad:
+            raise ValueError("it can't be noted")
+        return refresh(run)
+
+    for bad in runs:
+        Run.objects.update(state=State.IN_PROGRESS)
+        with monkeypatch.context() as patch, pytest.raises(ValueError, match="can't be noted"):
+            patch.setattr(Run, "refresh", refuse)
+            groups_changed.send(sender=Job, groups={run.task_id for run in runs})
+        assert set(Run.objects.filter(state=State.DONE)) == set(runs) - {bad}
 
 
 def test_the_queues_word_about_a_group_that_is_no_run_is_nothing(db: None) -> None:
     run = started("/sum-start/", n=3)
     run_jobs()
-    group_changed.send(sender=Job, group="another")
+    groups_changed.send(sender=Job, groups={"another"})
     run.refresh_from_db()
     assert run.state == State.IN_PROGRESS

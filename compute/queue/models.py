@@ -22,7 +22,7 @@ from picklefield.fields import PickledObjectField
 from . import tally
 from .logs import ids
 from .outcomes import settle
-from .signals import group_changed
+from .signals import groups_changed
 from .wakeup import notify
 
 log = logging.getLogger(__name__)
@@ -172,8 +172,8 @@ class JobQuerySet(models.QuerySet["Job"]):
         cancelled = Job.objects.filter(pk__in=self.order_by().values("pk"))
         cancelled = cancelled.filter(state=JobState.CANCELLED)
         OrmQ.objects.filter(pk__in=cancelled.values("queue_id")).delete()
-        for group in groups:
-            group_changed.send(sender=Job, group=group)
+        if groups:
+            groups_changed.send(sender=Job, groups=groups)
         return count
 
 
@@ -291,7 +291,7 @@ class Job(models.Model):
             }
             if not settle(self, outcome, record):
                 return False
-            group_changed.send(sender=Job, group=self.group)
+            groups_changed.send(sender=Job, groups={self.group})
         function = tally.function_of(task)
         about = {
             **ids({"id": self.pk, "group": self.group, "position": self.position}),
@@ -330,7 +330,7 @@ class Job(models.Model):
             )
             notify()
             Task.objects.filter(pk=job.pk, success=False).delete()
-            group_changed.send(sender=Job, group=job.group)
+            groups_changed.send(sender=Job, groups={job.group})
         return True
 
 

@@ -19,7 +19,7 @@ from .call import Call, one_line
 from .channels import STOP, Outbox
 from .logs import ids
 from .models import Job
-from .signals import group_changed
+from .signals import groups_changed
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ def monitor(result_queue: Outbox, broker: Broker) -> None:
 
 
 def report(tasks: list[dict[str, Any]], broker: Broker) -> None:
-    """Log what has run and send `post_execute`; for groups that are through, `group_changed`."""
+    """Log what has run and send `post_execute`; of groups that are through, `groups_changed`."""
     told = []
     for task in tasks:
         seconds = (task["stopped"] - task["started"]).total_seconds()
@@ -81,5 +81,6 @@ def report(tasks: list[dict[str, Any]], broker: Broker) -> None:
             log.error("failed: %s: %s", task["name"], task["result"], extra=extra)
     unsettled = Job.objects.filter(group=OuterRef("group")).unsettled()
     settled = Job.objects.filter(pk__in=told).exclude(Exists(unsettled))
-    for group in set(settled.values_list("group", flat=True)):
-        group_changed.send_robust(sender=Job, group=group)
+    groups = set(settled.values_list("group", flat=True))
+    if groups:
+        groups_changed.send_robust(sender=Job, groups=groups)

@@ -2,8 +2,8 @@
 
 from django.dispatch import Signal
 
-#: Sent with `group`: all its jobs have settled (by the node, after the last one's
-#: commit, perhaps more than once), or a settled one is queued again (inside that
-#: transaction). A crash between commit and signal loses it: the rows decide, so a
+#: Sent with `groups`, a set of ids: all jobs of each have settled (by the node, after the
+#: last one's commit, perhaps more than once), or a settled one is queued again (inside
+#: that transaction). A crash between commit and signal loses it: the rows decide, so a
 #: receiver reads them, and whoever shows a group reads them too.
-group_changed = Signal()
+groups_changed = Signal()

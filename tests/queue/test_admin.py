@@ -11,7 +11,7 @@ from django_q.tasks import async_task
 
 from compute.queue.fanout import async_iter, results
 from compute.queue.models import Job, JobState, Node
-from compute.queue.signals import group_changed
+from compute.queue.signals import groups_changed
 from tests import recipes
 from tests.queue import functions
 from tests.queue.conftest import received, the_job
@@ -152,13 +152,13 @@ def test_a_queued_task_shows_its_function(admin):
 def test_deleting_a_queued_task_cancels_its_job(admin, node):
     group = async_iter(functions.give, ["a", "b"])
     first, second = Job.objects.in_group(group)
-    with received(group_changed) as sent:
+    with received(groups_changed) as sent:
         admin.post(reverse("admin:django_q_ormq_delete", args=[first.queue_id]), {"post": "yes"})
     first.refresh_from_db()
     assert (first.state, first.error) == (JobState.CANCELLED, "cancelled by boss")
     assert first.finished_at
     assert OrmQ.objects.get().pk == second.queue_id
-    assert [one["group"] for one in sent] == [group]
+    assert [one["groups"] for one in sent] == [{group}]
     node.run()
     assert functions.ran == ["b"]
 
@@ -167,7 +167,7 @@ def test_deleting_many_queued_tasks_cancels_their_jobs(admin, node):
     groups = [async_iter(functions.give, ["a", "b"]), async_iter(functions.give, ["c", "d"])]
     kept = OrmQ.objects.latest("pk")
     doomed = OrmQ.objects.exclude(pk=kept.pk)
-    with received(group_changed) as sent:
+    with received(groups_changed) as sent:
         act(admin, QUEUE, "delete_selected", *doomed, post="yes")
     assert Job.objects.counts() == {
         "queued": 1,
@@ -177,7 +177,7 @@ def test_deleting_many_queued_tasks_cancels_their_jobs(admin, node):
         "cancelled": 3,
     }
     assert OrmQ.objects.get() == kept
-    assert sorted(one["group"] for one in sent) == sorted(groups)
+    assert [one["groups"] for one in sent] == [set(groups)]
 
 
 def test_deleting_a_task_that_runs_drops_its_outcome(admin, node):
@@ -191,7 +191,7 @@ def test_deleting_a_task_that_runs_drops_its_outcome(admin, node):
 
 def test_deleting_a_package_without_a_job_just_deletes_it(admin):
     get_broker().enqueue("a package")
-    with received(group_changed) as sent:
+    with received(groups_changed) as sent:
         act(admin, QUEUE, "delete_selected", OrmQ.objects.get(), post="yes")
     assert not OrmQ.objects.exists()
     assert sent == []

@@ -27,7 +27,7 @@ from compute.queue.broker import DatabaseBroker, node_id
 from compute.queue.claims import Lease
 from compute.queue.models import UNKNOWN_PAUSE, UNKNOWN_TRIES, Job, JobState, Node
 from compute.queue.sentinel import Flag
-from compute.queue.signals import group_changed
+from compute.queue.signals import groups_changed
 from tests import recipes
 from tests.queue import functions
 from tests.queue.conftest import expire_leases, failing, leases, received, sentinel, the_job
@@ -259,9 +259,9 @@ def test_an_unreadable_package_can_be_retried_once_the_key_is_back(node):
 def test_an_unreadable_package_is_told_of_as_other_failures_are(node):
     async_task(ADD, 1)
     OrmQ.objects.update(payload="signed by somebody else")
-    with received(group_changed) as changes:
+    with received(groups_changed) as changes:
         push(node)
-    assert [change["group"] for change in changes] == [the_job().group]
+    assert [change["groups"] for change in changes] == [{the_job().group}]
     assert Failure.objects.filter(pk=the_job().pk).exists()
 
 

@@ -68,6 +68,14 @@ def test_however_many_have_run_are_reported_by_one_question(transactional_db, no
         report(ended, node.broker)
 
 
+def test_tasks_that_are_groups_of_their_own_are_reported_by_two(transactional_db, node):
+    for number in range(3):
+        async_task(ADD, number)
+    ended = [node.work(node.claim_one()) for _ in range(3)]
+    with costs(sqlite=["SELECT", "SELECT"], postgres=["SELECT", "SELECT"]):
+        report(ended, node.broker)
+
+
 def test_a_fan_out_takes_no_statement_for_each_task(transactional_db):
     def statements(count: int) -> int:
         with CaptureQueriesContext(connection) as queries:

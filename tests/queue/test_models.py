@@ -12,7 +12,7 @@ from django_q.tasks import async_task
 
 from compute.queue.fanout import async_iter, results
 from compute.queue.models import Job, JobState, Node
-from compute.queue.signals import group_changed
+from compute.queue.signals import groups_changed
 from tests import recipes
 from tests.queue import functions
 from tests.queue.conftest import leases, received, the_job
@@ -145,7 +145,7 @@ def test_pressing_twice_retries_once(failed_job):
 @pytest.mark.parametrize("state", [state for state in JobState if state != JobState.FAILED])
 def test_only_a_failed_job_is_retried(db, state):
     job = recipes.job.make(state=state, payload="a package")
-    with received(group_changed) as sent:
+    with received(groups_changed) as sent:
         assert job.retry() is False
     assert sent == []
     assert not OrmQ.objects.exists()
@@ -154,10 +154,10 @@ def test_only_a_failed_job_is_retried(db, state):
 
 def test_a_retry_is_told_of_inside_its_transaction(failed_job):
     around = len(connection.savepoint_ids)
-    with received(group_changed) as sent:
+    with received(groups_changed) as sent:
         failed_job.retry()
-    ((group, savepoints),) = [(one["group"], one["savepoints"]) for one in sent]
-    assert group == failed_job.group
+    ((groups, savepoints),) = [(one["groups"], one["savepoints"]) for one in sent]
+    assert groups == {failed_job.group}
     assert savepoints == around + 1
 
 
@@ -165,12 +165,12 @@ def test_a_retry_that_cannot_be_noted_is_none(failed_job):
     def receiver(sender, **kwargs):
         raise ValueError("the receiver is broken")
 
-    group_changed.connect(receiver)
+    groups_changed.connect(receiver)
     try:
         with pytest.raises(ValueError, match="broken"), transaction.atomic():
             failed_job.retry()
     finally:
-        group_changed.disconnect(receiver)
+        groups_changed.disconnect(receiver)
     assert the_job().state == JobState.FAILED
     assert Failure.objects.exists()
     assert not OrmQ.objects.exists()

@@ -16,7 +16,7 @@ from compute.queue.channels import STOP
 from compute.queue.fanout import async_iter
 from compute.queue.models import Job, JobState
 from compute.queue.monitor import monitor, report
-from compute.queue.signals import group_changed
+from compute.queue.signals import groups_changed
 from tests.queue import functions
 from tests.queue.conftest import expire_leases, failing, received
 
@@ -43,38 +43,38 @@ def test_each_task_that_has_run_is_told_of(node):
 def test_a_group_is_told_of_after_its_last_task_alone(node):
     group = async_iter(ADD, [1, 2, 3])
     ended = [node.work(task) for task in node.claim(2)]
-    with received(group_changed) as sent:
+    with received(groups_changed) as sent:
         report(ended, node.broker)
         assert sent == []
         node.run()
-    assert [one["group"] for one in sent] == [group]
+    assert [one["groups"] for one in sent] == [{group}]
 
 
 def test_a_group_is_told_of_with_its_failures(node):
     group = async_iter(functions.fail, ["a", "b"])
-    with received(group_changed) as sent:
+    with received(groups_changed) as sent:
         node.run()
-    assert [one["group"] for one in sent] == [group]
+    assert [one["groups"] for one in sent] == [{group}]
 
 
 def test_a_lone_task_is_told_of_as_a_group(node):
     task_id = async_task(ADD, 1)
-    with received(group_changed) as sent:
+    with received(groups_changed) as sent:
         node.run()
-    assert [one["group"] for one in sent] == [task_id]
+    assert [one["groups"] for one in sent] == [{task_id}]
 
 
 def test_failing_receivers_hold_up_nothing(node, caplog):
     def receiver(sender, **kwargs):
         raise ValueError("the receiver is broken")
 
-    for signal in (post_execute, group_changed):
+    for signal in (post_execute, groups_changed):
         signal.connect(receiver)
     try:
         async_task(ADD, 1)
         node.run()
     finally:
-        for signal in (post_execute, group_changed):
+        for signal in (post_execute, groups_changed):
             signal.disconnect(receiver)
     assert caplog.text.count("ValueError: the receiver is broken") == 2
 
@@ -113,7 +113,7 @@ def test_an_outcome_is_not_saved_again(node, monkeypatch):
 
 def test_a_foreign_task_is_saved_and_acknowledged(node):
     pass_async_task_by(ADD, 1, 2)
-    with received(group_changed) as changes, received(post_execute) as sent:
+    with received(groups_changed) as changes, received(post_execute) as sent:
         node.run()
     assert functions.ran == [(1, 2)]
     record = Success.objects.get()
@@ -157,10 +157,11 @@ def test_the_monitor_reports_until_it_is_told_to_stop(node):
     group = async_iter(ADD, [1, 2])
     ended = [node.work(task) for task in node.claim(2)]
     results = Messages(ended[:1], [ended[1], STOP], ["after the end"])
-    with received(post_execute) as sent, received(group_changed) as changes:
+    with received(post_execute) as sent, received(groups_changed) as changes:
         monitor(results, node.broker)
     assert len(sent) == 2
-    assert {change["group"] for change in changes} == {group}
+    assert changes
+    assert all(change["groups"] == {group} for change in changes)
     assert results.batches == [["after the end"]]
 
 
