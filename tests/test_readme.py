@@ -171,7 +171,10 @@ def not_run(reason: str) -> Step:
 
 def finds_the_pins_up_to_date(reader: Reader, command: str) -> None:
     """For whatever stands in the .in files, the .txt files are what it would write."""
-    files = [reader.clone / f"{name}.txt" for name in ("requirements", "requirements-dev", "bench/requirements")]
+    files = [
+        reader.clone / f"{name}.txt"
+        for name in ("requirements", "requirements-dev", "bench/requirements")
+    ]
     before = [file.read_text() for file in files]
     reader.run(command)
     assert [file.read_text() for file in files] == before

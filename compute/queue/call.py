@@ -75,6 +75,7 @@ class Call:
         self.func = path or func
         self.was_there = path is not None
         self.task: dict[str, Any] = {}
+        self.claim_ahead: Callable[[], None] | None = None
 
     def __str__(self) -> str:
         return str(self.func)
@@ -107,7 +108,7 @@ class Call:
             return self.deliver(args, kwargs)
 
     def deliver(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        delivery = Delivery(self.task)
+        delivery = Delivery(self.task, self.claim_ahead)
         if not persistently(delivery.start):
             self.task["dropped"] = True
             return None
@@ -153,8 +154,9 @@ class Call:
 class Delivery:
     """One handing-over of a job to a worker: start, then finish or fail, each at most once."""
 
-    def __init__(self, task: dict[str, Any]) -> None:
+    def __init__(self, task: dict[str, Any], claim_ahead: Callable[[], None] | None = None) -> None:
         self.task = task
+        self.claim_ahead = claim_ahead
         self.lease: Lease = task.get("ack_id") or IN_REQUEST
 
     def start(self) -> bool:
@@ -198,10 +200,12 @@ class Delivery:
         if not success or self.task.get("save", True):
             record = self.record(success, stored)
         chain = self.task.get("chain") if success and not self.task.get("sync") else None
+        # Who has more to do for this task, or may be ended by it, does not take another yet.
+        then = self.claim_ahead if success and not (chain or self.task.get("hook")) else None
         # On its own it is one write; a caller's transaction (`sync=True`) needs a savepoint.
         whole = transaction.atomic() if chain or connection.in_atomic_block else nullcontext()
         with whole:
-            if not settle(job, {"state": state, **outcome}, record):
+            if not settle(job, {"state": state, **outcome}, record, then):
                 log.warning("%s: its lease was lost, the outcome is dropped", self.task["name"])
                 return False
             if chain:  # a failed step holds its chain; django-q2 itself would go on
@@ -268,8 +272,9 @@ def shown_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[str]:
 
 def hand_over(sender: Any, func: Any, task: dict[str, Any], **kwargs: Any) -> None:
     """On `pre_execute`, in the worker: tell the Call which task it is about to run for."""
+    claim_ahead = task.pop("claim_ahead", None)
     if isinstance(func, Call):
-        func.task = task
+        func.task, func.claim_ahead = task, claim_ahead
 
 
 def job_for(task: dict[str, Any], **fields: Any) -> Job:

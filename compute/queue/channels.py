@@ -16,10 +16,11 @@ import select
 import socket
 import time
 from collections import Counter
+from functools import partial
 from multiprocessing.sharedctypes import RawValue
 from typing import TYPE_CHECKING, Any
 
-from django.db import InterfaceError, OperationalError, connection
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django_q.conf import Conf
 
 from . import tally
@@ -101,6 +102,9 @@ class Inbox:
 
     The worker claims from the database itself, so nothing is fetched ahead, and a dead
     worker costs no more than what it ran. Each has an Inbox of its own.
+
+    SQLite's writes come one after another, and each waits for its turn. There a worker
+    claims its next task in the write that settles its last one.
     """
 
     def __init__(self, broker: DatabaseBroker, bell: Bell, stopping: Any) -> None:
@@ -109,6 +113,9 @@ class Inbox:
         self.stopping = stopping
         #: Queue id of what the worker runs, whose lease the sentinel renews; 0 if idle.
         self.held = RawValue("q", 0)
+        #: The same of what it will run next, if it has claimed that already.
+        self.ahead = RawValue("q", 0)
+        self.claimed: list[tuple[Lease, str]] = []
         #: How much of that is done, as it says.
         self.progress = RawValue("d", 0)
         #: How many tasks the worker has ended.
@@ -120,21 +127,24 @@ class Inbox:
         self.ended.value += self.held.value > 0
         self.held.value = 0
         while not self.stopping.value:
-            task = self.claim()
+            task = self.next_task()
             if task is not None:
                 self.bell.ring()
                 return task
             self.bell.wait(SLOW_POLL)
         return STOP
 
-    def claim(self) -> dict[str, Any] | None:
+    def next_task(self) -> dict[str, Any] | None:
         try:
             report_to(self.progress)
-            for lease, package in self.broker.claim(1):
+            claimed, self.claimed = self.claimed, []
+            for lease, package in claimed or self.broker.claim(1):
+                self.held.value = lease.queue_id  # from here on it answers for this one
+                self.ahead.value = 0
                 task = self.broker.unpack(lease, package)
                 if task is not None:
-                    self.held.value = lease.queue_id
                     task["cluster"], task["ack_id"] = Conf.CLUSTER_NAME, lease
+                    task["claim_ahead"] = self.claim_ahead
                     if lease.attempt > 1:
                         note_again(task, lease)
                     return task
@@ -142,7 +152,22 @@ class Inbox:
             log.warning("the database is away: %s", error)
             connection.close()
             time.sleep(0.5)
+        self.held.value = self.ahead.value = 0
         return None
+
+    def claim_ahead(self) -> None:
+        """Claim the next task, too, in the transaction that settles the last one.
+
+        A worker that dies before it has begun with it has only its lease: whoever sees to
+        its end gives that back.
+        """
+        if not self.stopping.value:
+            transaction.on_commit(partial(self.keep, self.broker.claim(1)))
+
+    def keep(self, claimed: list[tuple[Lease, str]]) -> None:
+        self.claimed = claimed
+        if claimed:
+            self.ahead.value = claimed[0][0].queue_id
 
 
 def note_again(task: dict[str, Any], lease: Lease) -> None:

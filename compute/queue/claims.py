@@ -10,7 +10,9 @@ import os
 from typing import Any, NamedTuple
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import connection
+
+from .writes import write
 
 FREE = """
     SELECT id, lock > '2001-01-01' FROM django_q_ormq WHERE key = %(key)s AND lock <= {now}
@@ -87,13 +89,16 @@ def on_sqlite(values: dict[str, Any]) -> list[tuple[Lease, str]]:
     end = now().replace("'now'", "'now', '+' || %(lease)s || ' seconds'")
     free = FREE.format(now=now())
     with connection.cursor() as cursor:
-        cursor.execute(free, values)
-        if not cursor.fetchall():  # an idle node takes no write lock
-            return []
-        with transaction.atomic():
+        if not connection.in_atomic_block:  # where the write lock is held already
+            cursor.execute(free, values)
+            if not cursor.fetchall():  # an idle node takes no write lock
+                return []
+        with write():
             cursor.execute(free, values)
             held = dict(cursor.fetchall())
-            ids = ", ".join(map(str, held)) or "NULL"
+            if not held:
+                return []
+            ids = ", ".join(map(str, held))
             cursor.execute(LEASE.format(end=end, ids=ids), values)
             payloads = sorted(cursor.fetchall())
             cursor.execute(TAKE.format(now=now(), ids=ids), values)

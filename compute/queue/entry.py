@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import connection
 
 from .models import FREE
 from .wakeup import CHANNEL
+from .writes import write
 
 PACKAGE = "INSERT INTO django_q_ormq (key, payload, lock) VALUES (%(queue)s, %(payload)s, %(free)s)"
 #: The other columns have their defaults in the database.
@@ -53,7 +54,7 @@ def on_postgres(values: dict[str, Any], with_job: bool) -> int:
 
 
 def on_sqlite(values: dict[str, Any], with_job: bool) -> int:
-    with transaction.atomic(), connection.cursor() as cursor:
+    with write(), connection.cursor() as cursor:
         cursor.execute(PACKAGE, values)
         queue_id = int(cursor.lastrowid)
         if with_job:

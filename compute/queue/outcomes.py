@@ -7,11 +7,13 @@ rows locked, and whoever took the job over would have to wait until it thaws.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from django.db import connection, models, transaction
+from django.db import connection, models
 
 from .claims import now
+from .writes import write
 
 if TYPE_CHECKING:
     from django_q.models import Task
@@ -29,11 +31,17 @@ RECORD = """
 """
 
 
-def settle(job: Job, outcome: dict[str, Any], record: Task | None) -> bool:
+def settle(
+    job: Job,
+    outcome: dict[str, Any],
+    record: Task | None,
+    then: Callable[[], None] | None = None,
+) -> bool:
     """End a job, acknowledge its package and keep the record, if any: all or nothing.
 
     Of the job its `task_id`, `delivery` and `queue_id` are looked at; `outcome` is what
     to set. False, and nothing is written, if it has settled or that delivery counts no more.
+    What SQLite's one write at a time is to do besides is `then`; Postgres does not call it.
     """
     postgres = connection.vendor == "postgresql"
     values = prepared(outcome, type(job))
@@ -51,8 +59,10 @@ def settle(job: Job, outcome: dict[str, Any], record: Task | None) -> bool:
         ),
         [*values.values()],
     )
-    write = on_postgres if postgres else on_sqlite
-    return write(update, (ACKNOWLEDGE, [job.queue_id]), insert if record else None)
+    delete = (ACKNOWLEDGE, [job.queue_id])
+    if postgres:
+        return on_postgres(update, delete, insert if record else None)
+    return on_sqlite(update, delete, insert if record else None, then)
 
 
 #: An SQL statement and its parameters.
@@ -74,14 +84,21 @@ def on_postgres(update: Statement, delete: Statement, insert: Statement | None) 
         return bool(cursor.fetchone()[0])
 
 
-def on_sqlite(update: Statement, delete: Statement, insert: Statement | None) -> bool:
-    with transaction.atomic(), connection.cursor() as cursor:
+def on_sqlite(
+    update: Statement,
+    delete: Statement,
+    insert: Statement | None,
+    then: Callable[[], None] | None,
+) -> bool:
+    with write(), connection.cursor() as cursor:
         cursor.execute(*update)
         if cursor.rowcount == 0:
             return False
         cursor.execute(*delete)
         if insert:
             cursor.execute(*insert)
+        if then:
+            then()
     return True
 
 

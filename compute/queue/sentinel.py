@@ -181,17 +181,17 @@ class NodeSentinel(Sentinel):  # pragma: no cover - runs in forked processes (te
         """Write down what dead workers ran; while the database is away, later."""
         while self.dead:
             process = self.dead[0]
-            held = Job.objects.filter(node=self.cluster_id.hex, worker=process.pid)
+            claimed = Job.objects.filter(node=self.cluster_id.hex, worker=process.pid)
+            ran = claimed.filter(queue_id=process.inbox.held.value)
             over = process.timer.value == 0
             try:
                 if over:
                     limit = process.timer.limit.value - TIMEOUT_MARGIN
                     reason = f"it ran for more than {limit:.0f} seconds and had to be killed"
-                    held.fail(reason, "TimeoutException")
-                elif process.why or process.exitcode == 0:
-                    held.give_back()
-                else:
-                    held.bury(ended(process.exitcode))
+                    ran.fail(reason, "TimeoutException")
+                elif not process.why and process.exitcode != 0:
+                    ran.bury(ended(process.exitcode))
+                claimed.give_back()  # what it had not begun with, or has not to answer for
             except DatabaseError as error:
                 log.warning("the database is away: %s", one_line(error))
                 return
@@ -201,7 +201,9 @@ class NodeSentinel(Sentinel):  # pragma: no cover - runs in forked processes (te
         if time.monotonic() - self.renewed < settings.Q_LEASE / 3:
             return
         try:
-            self.broker.renew([p.inbox.held.value for p in self.pool if p.inbox.held.value])
+            inboxes = [process.inbox for process in self.pool]
+            ids = [id_ for each in inboxes for id_ in (each.held.value, each.ahead.value) if id_]
+            self.broker.renew(ids)
             self.renewed = time.monotonic()
         except DatabaseError as error:
             log.warning("the leases can't be renewed: %s", one_line(error))

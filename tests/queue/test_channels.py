@@ -157,6 +157,101 @@ def test_a_worker_waits_for_a_database_that_is_away(transactional_db, inbox, mon
     assert "the database is away" in caplog.text
 
 
+# --- what a worker claims ahead --------------------------------------------------------
+
+
+@pytest.fixture
+def ahead(transactional_db, inbox, node):
+    """Runs the worker's next task; whether it has claimed another in the same write."""
+
+    def run(**changes):
+        task = inbox.get()
+        node.work({**task, **changes})
+        claimed = [lease.queue_id for lease, _ in inbox.claimed]
+        assert claimed == [inbox.ahead.value] * len(claimed)
+        return bool(claimed)
+
+    return run
+
+
+@pytest.mark.sqlite
+def test_what_settles_a_task_claims_the_next_in_the_same_write(ahead, inbox):
+    first, second = async_task(ADD, 1), async_task(ADD, 2)
+    assert ahead()
+    assert Job.objects.get(pk=first).state == JobState.DONE
+    assert (job := Job.objects.get(pk=second)).state == JobState.RUNNING
+    assert (inbox.ahead.value, inbox.ended.value) == (job.queue_id, 0)
+    assert not ahead()
+    assert set(Job.objects.values_list("state", "attempt")) == {(JobState.DONE, 1)}
+    assert (inbox.ahead.value, inbox.ended.value) == (0, 1)
+
+
+@pytest.mark.postgres
+def test_postgres_has_a_statement_for_each(ahead):
+    async_task(ADD, 1)
+    second = async_task(ADD, 2)
+    assert not ahead()
+    assert Job.objects.get(pk=second).state == JobState.QUEUED
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"hook": "tests.queue.functions.hook"}, {"chain": [(ADD, (1,))]}],
+    ids=["a_hook", "a_chain"],
+)
+def test_a_worker_that_has_more_to_do_for_a_task_claims_no_other(ahead, options):
+    async_task(ADD, 1, **options)
+    second = async_task(ADD, 2)
+    assert not ahead()
+    assert Job.objects.get(pk=second).state == JobState.QUEUED
+
+
+def test_a_worker_that_may_be_ended_claims_no_other(ahead):
+    async_task("math.sqrt", -1)
+    second = async_task(ADD, 2)
+    assert not ahead()
+    assert Job.objects.get(pk=second).state == JobState.QUEUED
+
+
+def test_a_worker_that_is_to_stop_claims_no_other(ahead, inbox, monkeypatch):
+    async_task(ADD, 1)
+    second = async_task(ADD, 2)
+    monkeypatch.setattr(inbox.bell, "ring", lambda: setattr(inbox.stopping, "value", 1))
+    assert not ahead()
+    assert Job.objects.get(pk=second).state == JobState.QUEUED
+
+
+@pytest.mark.sqlite
+def test_what_was_claimed_in_a_write_that_failed_is_not_claimed(ahead, inbox, monkeypatch, pauses):
+    async_task(ADD, 1)
+    second = async_task(ADD, 2)
+    claim, found = inbox.broker.claim, []
+
+    def claim_and_fail(limit):
+        found.append(claim(limit))
+        if len(found) == 2:  # the one in the first try to settle
+            raise OperationalError("database is locked")
+        return found[-1]
+
+    monkeypatch.setattr(inbox.broker, "claim", claim_and_fail)
+    assert ahead()
+    assert len(pauses) == 1
+    assert [len(claimed) for claimed in found] == [1, 1, 1]
+    assert Job.objects.get(pk=second).delivery == 1
+
+
+@pytest.mark.sqlite
+def test_what_was_claimed_ahead_and_cannot_be_read_is_given_up(ahead, inbox):
+    async_task(ADD, 1)
+    unreadable = async_task(ADD, 2)
+    OrmQ.objects.filter(pk=Job.objects.get(pk=unreadable).queue_id).update(payload="nonsense")
+    third = async_task(ADD, 3)
+    assert ahead()
+    assert inbox.get()["id"] == third
+    assert Job.objects.get(pk=unreadable).state == JobState.FAILED
+    assert (inbox.held.value, inbox.ahead.value) == (Job.objects.get(pk=third).queue_id, 0)
+
+
 # --- what the monitor is told --------------------------------------------------------
 
 

@@ -104,7 +104,7 @@ def inbox(node):
 def test_a_worker_gives_it_up_unread(inbox, forged, crater):
     async_task(ADD, 1)
     OrmQ.objects.update(payload=forged)
-    assert inbox.claim() is None
+    assert inbox.next_task() is None
     assert not crater.exists()
     job = the_job()
     assert (job.state, job.error_class) == (JobState.FAILED, "BadSignature")
@@ -118,13 +118,13 @@ def test_a_retry_is_given_up_unread_as_well(node, inbox, forged, crater, admin):
     node.run()
     Job.objects.update(payload=forged)
     assert the_job().retry()
-    assert inbox.claim() is None
+    assert inbox.next_task() is None
     assert the_job().error_class == "BadSignature"
     Job.objects.update(payload=forged)
     rows = list(Failure.objects.values_list("pk", flat=True))
     admin.post(FAILURES, {"action": "resubmit", "_selected_action": rows})
     assert the_job().state == JobState.QUEUED
-    assert inbox.claim() is None
+    assert inbox.next_task() is None
     assert not crater.exists()
 
 
@@ -148,7 +148,7 @@ def test_the_pages_of_a_run_show_it_unread(inbox, forged, crater, client):
     OrmQ.objects.update(payload=forged)
     job = the_job()
     Run.objects.create(task_id=job.group, computation="sum", parameters={"n": 1}, title="a run")
-    inbox.claim()
+    inbox.next_task()
     for address in ("/", "/nodes/", f"/sum-check/?task_id={job.group}"):
         for accept in ("text/html", "*/*"):
             assert client.get(address, headers={"accept": accept}).status_code == 200

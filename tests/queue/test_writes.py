@@ -1,0 +1,72 @@
+"""How a write of the queue waits for its turn on SQLite."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.db import OperationalError, connection, transaction
+from django.test.utils import CaptureQueriesContext
+
+from compute.queue import writes
+from compute.queue.writes import write
+
+
+@pytest.fixture
+def other(transactional_db: None) -> Iterator[sqlite3.Connection]:
+    """Another writer, in the middle of its write."""
+    other = sqlite3.connect(
+        connection.settings_dict["NAME"], isolation_level=None, check_same_thread=False
+    )
+    other.execute("BEGIN IMMEDIATE")
+    yield other
+    other.close()
+
+
+def patience() -> Any:
+    """Milliseconds that SQLite itself waits on this connection."""
+    with connection.cursor() as cursor:
+        return cursor.execute("PRAGMA busy_timeout").fetchone()[0]
+
+
+@pytest.mark.sqlite
+def test_a_write_comes_next_when_the_other_is_through(other: sqlite3.Connection) -> None:
+    threading.Timer(0.005, other.rollback).start()
+    with write():
+        assert not other.in_transaction
+        assert connection.in_atomic_block
+    assert patience() == 20_000
+
+
+@pytest.mark.sqlite
+def test_after_many_looks_sqlite_waits_as_it_does(
+    other: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[float] = []
+    monkeypatch.setattr(writes.time, "sleep", looks.append)
+    threading.Timer(0.05, other.rollback).start()
+    with write():
+        assert not other.in_transaction
+    assert looks == [writes.STEP] * writes.STEPS
+
+
+@pytest.mark.sqlite
+def test_a_database_that_stays_locked_is_an_error_in_time(
+    other: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(connection.settings_dict["OPTIONS"], "timeout", 0.1)
+    began = time.monotonic()
+    with pytest.raises(OperationalError, match="locked"), write():
+        raise AssertionError("it has written beside the other")
+    assert 0.1 <= time.monotonic() - began < 10
+    assert connection.get_autocommit()
+
+
+def test_within_a_transaction_it_is_a_part_of_that(transactional_db: None) -> None:
+    with CaptureQueriesContext(connection) as queries, transaction.atomic(), write():
+        pass
+    assert len(queries) == 2  # BEGIN, COMMIT
