@@ -202,15 +202,15 @@ def test_a_run_that_cannot_be_noted_does_not_keep_others_from_it(
     run_jobs()
     refresh = Run.refresh
 
-    def refuse(run: Run) -> Any:
+    def refuse(run: Run) -> Progress:
         if run == bad:
             raise ValueError("it can't be noted")
         return refresh(run)
 
+    monkeypatch.setattr(Run, "refresh", refuse)
     for bad in runs:
         Run.objects.update(state=State.IN_PROGRESS)
-        with monkeypatch.context() as patch, pytest.raises(ValueError, match="can't be noted"):
-            patch.setattr(Run, "refresh", refuse)
+        with pytest.raises(ValueError, match="can't be noted"):
             groups_changed.send(sender=Job, groups={run.task_id for run in runs})
         assert set(Run.objects.filter(state=State.DONE)) == set(runs) - {bad}
 
