@@ -23,6 +23,7 @@ from django_q.worker import worker
 from .broker import SIGN_OF_LIFE
 from .call import one_line
 from .channels import STOP, Bell, Inbox, NoQueue, Outbox, Timer
+from .checkpoint import cut_log
 from .models import Job
 from .monitor import monitor
 from .wakeup import listen
@@ -125,7 +126,7 @@ class NodeSentinel(Sentinel):  # pragma: no cover - runs in forked processes (te
                 self.replace(process)
         self.broker.ended = self.ended + sum(each.inbox.ended.value for each in self.pool)
         # A beat after each: a database that is locked makes it wait, but is no reason to die.
-        for step in (self.bury, self.renew, self.note_progress, Stat(self).save):
+        for step in (self.bury, self.renew, self.note_progress, cut_log, Stat(self).save):
             step()
             self.heartbeat.value += 1
         if Conf.SCHEDULER and time.monotonic() - self.scheduled > SCHEDULE:

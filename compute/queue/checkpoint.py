@@ -1,0 +1,42 @@
+"""Keeps SQLite's write-ahead log short on a site that never rests.
+
+SQLite copies its log into the database every thousand pages, and starts the log anew as
+soon as nobody reads from it. Busy workers and pages leave no such moment, and then it
+grows: measured, 34 MB after 25 seconds of tiny tasks beside one page after the other.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+
+from django.db import DatabaseError, connection
+
+log = logging.getLogger(__name__)
+
+#: Bytes from which on the log is cut: about what SQLite by itself lets it come to.
+LONG = 4 * 1024 * 1024
+#: Milliseconds to wait for a moment without a write, and in it for readers to be through.
+PATIENCE = 300
+
+
+def cut_log() -> None:
+    """Empty the log if it is long; called by every node's sentinel, in each of its rounds.
+
+    What does not succeed is tried again in the next round, so for a few seconds the log
+    can be several times as long.
+    """
+    if connection.vendor != "sqlite":
+        return
+    try:
+        if os.path.getsize(f"{connection.settings_dict['NAME']}-wal") < LONG:
+            return
+        with connection.cursor() as cursor:
+            (usual,) = cursor.execute("PRAGMA busy_timeout").fetchone()
+            cursor.execute(f"PRAGMA busy_timeout = {PATIENCE}")
+            try:
+                cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            finally:
+                cursor.execute(f"PRAGMA busy_timeout = {usual}")
+    except (DatabaseError, OSError) as error:
+        log.warning("the log of SQLite stays long: %s", " ".join(str(error).split()))
