@@ -2,7 +2,7 @@
 #
 #   docker build --tag sumsite .
 #   docker run --env-file production.env --publish 8000:8000 sumsite
-#   docker run --env-file production.env --init --no-healthcheck sumsite python manage.py qcluster
+#   docker run --env-file production.env --init --health-cmd "python manage.py health_check --worker" sumsite python manage.py qcluster
 
 FROM python:3.11-slim-bookworm AS packages
 WORKDIR /site

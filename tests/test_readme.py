@@ -234,7 +234,8 @@ STEPS: list[tuple[str, Step]] = [
     ("docker build --tag sumsite .", NO_DOCKER),
     ("docker run --env-file production.env --publish 8000:8000 sumsite", NO_DOCKER),
     (
-        "docker run --env-file production.env --init --no-healthcheck sumsite "
+        "docker run --env-file production.env --init "
+        '--health-cmd "python manage.py health_check --worker" sumsite '
         "python manage.py qcluster",
         NO_DOCKER,
     ),
