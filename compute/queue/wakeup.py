@@ -102,7 +102,7 @@ def sqlite_commits() -> Iterator[None]:
         # The write is seen a moment before the commit that it belongs to.
         deadline = time.monotonic() + 0.02
         while (now := data_version()) == version and time.monotonic() < deadline:
-            time.sleep(0.0005)
+            time.sleep(0.0001)
         if now != version:
             version = now
             yield
