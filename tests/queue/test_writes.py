@@ -47,8 +47,13 @@ def test_after_many_looks_sqlite_waits_as_it_does(
     other: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks: list[float] = []
-    monkeypatch.setattr(writes.time, "sleep", looks.append)
-    threading.Timer(0.05, other.rollback).start()
+
+    def look(seconds: float) -> None:
+        looks.append(seconds)
+        if len(looks) == writes.STEPS:
+            threading.Timer(0.05, other.rollback).start()
+
+    monkeypatch.setattr(writes.time, "sleep", look)
     with write():
         assert not other.in_transaction
     assert looks == [writes.STEP] * writes.STEPS
