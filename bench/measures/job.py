@@ -22,6 +22,8 @@ from compute.chunking import best_chunk_size, ranges
 TITLE = "The job itself"
 #: Seconds after which a run is given up; it would tell nothing more.
 PATIENCE = 240
+#: Seconds between two looks whether it is done; a page looks every second or two.
+LOOK = 0.1
 NAMES = ("ours-sqlite", "ours-postgres", "celery-redis")
 
 
@@ -37,7 +39,7 @@ def measure(name: str, system: System, nodes: Nodes, options: dict[str, Any]) ->
     began = time.monotonic()
     if name == "celery-redis":
         result = system.split_sum(ranges(n, size))
-        wait_until(result.ready, PATIENCE, 0.02)
+        wait_until(result.ready, PATIENCE, LOOK)
         total = result.get()
     else:
         from compute.computations.sums import SUM
@@ -45,7 +47,7 @@ def measure(name: str, system: System, nodes: Nodes, options: dict[str, Any]) ->
 
         run = Run.objects.start(SUM, {"n": n}, size)
         done = Run.objects.filter(pk=run.pk, state=Run.State.DONE)
-        total = wait_until(done.values_list("result", flat=True).first, PATIENCE, 0.02)
+        total = wait_until(done.values_list("result", flat=True).first, PATIENCE, LOOK)
     took = time.monotonic() - began
     if int(total) != n * (n + 1) // 2:
         raise RuntimeError(f"a wrong total: {total}")

@@ -103,7 +103,7 @@ class Supervisor:  # pragma: no cover - runs in a process of its own (tests/work
         frozen = Frozen()
         looked = beaten
         while not self.signals:
-            sentinel.join(0.2)
+            sentinel.join(0.4)
             if time.monotonic() - looked > SILENCE / 2:  # stopped itself: what could it hear?
                 beaten = time.monotonic()
             looked = time.monotonic()

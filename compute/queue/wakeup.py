@@ -99,10 +99,12 @@ def sqlite_commits() -> Iterator[None]:
     """Yield whenever another connection has committed."""
     version = data_version()
     for _ in wal_writes() if sys.platform == "linux" else ticks():  # pragma: no branch
-        # The write is seen a moment before the commit that it belongs to.
-        deadline = time.monotonic() + 0.02
-        while (now := data_version()) == version and time.monotonic() < deadline:
-            time.sleep(0.0001)
+        # The write is seen a moment before the commit that it belongs to. (Or after it, for
+        # a commit is several writes: then none comes, and to look often would cost much.)
+        pause = 0.0001
+        while (now := data_version()) == version and pause < 0.02:
+            time.sleep(pause)
+            pause *= 2
         if now != version:
             version = now
             yield
