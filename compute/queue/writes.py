@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from traceback import clear_frames
 
 from django.db import OperationalError, connection, transaction
 
@@ -42,7 +43,10 @@ def look_often(stack: ExitStack) -> None:
         for _ in range(STEPS):
             try:
                 stack.enter_context(transaction.atomic())
-            except OperationalError:
+            except OperationalError as error:
+                # Its frames, which refer to each other, have a cursor: until they are collected
+                # as garbage, a connection that is closed meanwhile keeps its file open.
+                clear_frames(error.__traceback__)
                 time.sleep(STEP)
             else:
                 return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sqlite3
 import threading
 import time
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 from django.db import OperationalError, connection, transaction
+from django.db.backends.sqlite3.base import SQLiteCursorWrapper
 from django.test.utils import CaptureQueriesContext
 
 from compute.queue import writes
@@ -57,6 +59,35 @@ def test_after_many_looks_sqlite_waits_as_it_does(
     with write():
         assert not other.in_transaction
     assert looks == [writes.STEP] * writes.STEPS
+
+
+@pytest.mark.sqlite
+def test_a_write_that_had_to_wait_leaves_no_cursor_for_the_garbage_collector(
+    other: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would keep the file of a connection open that has been closed."""
+
+    def cursors() -> int:
+        return sum(isinstance(each, SQLiteCursorWrapper) for each in gc.get_objects())
+
+    looks: list[float] = []
+
+    def look(seconds: float) -> None:
+        looks.append(seconds)
+        if len(looks) == 3:
+            other.rollback()
+
+    monkeypatch.setattr(writes.time, "sleep", look)
+    gc.collect()
+    gc.disable()
+    try:
+        before = cursors()
+        with write():
+            pass
+        assert len(looks) == 3
+        assert cursors() == before
+    finally:
+        gc.enable()
 
 
 @pytest.mark.sqlite
