@@ -22,7 +22,7 @@ SCHEDULED = "compute.retention.prune_a_share"
 SHARE, REST = 3, 60
 #: How long others have their turn, as a multiple of what a step took: in a worker, which
 #: cannot do anything else meanwhile, and in a process of its own, which can wait.
-BRISK, GENTLE = 1, 9
+BRISK, GENTLE = 1, 19
 
 
 def prune_a_share() -> dict[str, int]:
