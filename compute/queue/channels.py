@@ -135,6 +135,7 @@ class Inbox:
         return STOP
 
     def next_task(self) -> dict[str, Any] | None:
+        """What was claimed ahead, or else is claimed now; None if there is nothing to run."""
         try:
             report_to(self.progress)
             claimed, self.claimed = self.claimed, []

@@ -12,6 +12,8 @@ import os
 
 from django.db import DatabaseError, connection
 
+from .writes import patience
+
 log = logging.getLogger(__name__)
 
 #: Bytes from which on the log is cut: about what SQLite by itself lets it come to.
@@ -31,12 +33,7 @@ def cut_log() -> None:
     try:
         if os.path.getsize(f"{connection.settings_dict['NAME']}-wal") < LONG:
             return
-        with connection.cursor() as cursor:
-            (usual,) = cursor.execute("PRAGMA busy_timeout").fetchone()
-            cursor.execute(f"PRAGMA busy_timeout = {PATIENCE}")
-            try:
-                cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-            finally:
-                cursor.execute(f"PRAGMA busy_timeout = {usual}")
+        with patience(PATIENCE), connection.cursor() as cursor:
+            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     except (DatabaseError, OSError) as error:
         log.warning("the log of SQLite stays long: %s", " ".join(str(error).split()))

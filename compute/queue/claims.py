@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from django.conf import settings
 from django.db import connection
 
-from .writes import write
+from .writes import turn
 
 FREE = """
     SELECT id, lock > '2001-01-01' FROM django_q_ormq WHERE key = %(key)s AND lock <= {now}
@@ -93,7 +93,7 @@ def on_sqlite(values: dict[str, Any]) -> list[tuple[Lease, str]]:
             cursor.execute(free, values)
             if not cursor.fetchall():  # an idle node takes no write lock
                 return []
-        with write():
+        with turn():
             cursor.execute(free, values)
             held = dict(cursor.fetchall())
             if not held:

@@ -12,7 +12,7 @@ from django.db import connection
 
 from .models import FREE
 from .wakeup import CHANNEL
-from .writes import write
+from .writes import turn
 
 PACKAGE = "INSERT INTO django_q_ormq (key, payload, lock) VALUES (%(queue)s, %(payload)s, %(free)s)"
 #: The other columns have their defaults in the database.
@@ -54,7 +54,7 @@ def on_postgres(values: dict[str, Any], with_job: bool) -> int:
 
 
 def on_sqlite(values: dict[str, Any], with_job: bool) -> int:
-    with write(), connection.cursor() as cursor:
+    with turn(), connection.cursor() as cursor:
         cursor.execute(PACKAGE, values)
         queue_id = int(cursor.lastrowid)
         if with_job:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import connection, models
 
 from .claims import now
-from .writes import write
+from .writes import turn
 
 if TYPE_CHECKING:
     from django_q.models import Task
@@ -90,7 +90,7 @@ def on_sqlite(
     insert: Statement | None,
     then: Callable[[], None] | None,
 ) -> bool:
-    with write(), connection.cursor() as cursor:
+    with turn(), connection.cursor() as cursor:
         cursor.execute(*update)
         if cursor.rowcount == 0:
             return False

@@ -17,6 +17,8 @@ from typing import Any
 
 from django.db import DatabaseError, connection
 
+from .writes import turn
+
 log = logging.getLogger(__name__)
 
 #: Counts by function and kind. The kinds are those named below, and one for each bound.
@@ -69,7 +71,7 @@ def add(counts: Counts) -> None:
     values = [
         value for (func, kind), count in sorted(added.items()) for value in (func, kind, count)
     ]
-    with connection.cursor() as cursor:
+    with turn(), connection.cursor() as cursor:
         cursor.execute(ADD.format(rows=", ".join(["(%s, %s, %s)"] * len(added))), values)
 
 

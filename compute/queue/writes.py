@@ -1,9 +1,10 @@
-"""A write transaction of the queue's own, which on SQLite waits for its turn in short steps.
+"""How the queue's own writes wait for their turn on SQLite, in short steps.
 
 SQLite has one writer at a time. Whoever finds it busy sleeps 1, 2, 5, 10 ms and so on
 before another look, while a claim or an outcome takes a fraction of one: workers of tiny
 tasks slept half of their time. So for a moment this looks more often; then SQLite waits
-as it always does, for as long as DATABASES says.
+as it always does, for as long as DATABASES says. Whoever does not would be left behind by
+those who do, so all that a node writes often does: its signs of life and leases, too.
 """
 
 from __future__ import annotations
@@ -20,26 +21,21 @@ STEP, STEPS = 0.0001, 100
 
 
 @contextmanager
-def write() -> Iterator[None]:
-    """A transaction, or a part of the caller's; without a savepoint, so it stands or falls whole.
+def turn() -> Iterator[None]:
+    """On SQLite a transaction, or a part of the caller's, which stands or falls whole.
 
-    OperationalError if the database stays locked for too long.
+    On Postgres, where nobody waits for another's rows, nothing. OperationalError if the
+    database stays locked for too long.
     """
     with ExitStack() as stack:
         if connection.vendor == "sqlite" and not connection.in_atomic_block:
             look_often(stack)
-        else:
-            stack.enter_context(transaction.atomic(savepoint=False))
         yield
 
 
 def look_often(stack: ExitStack) -> None:
     """Enter a transaction as soon as there is no other."""
-    connection.ensure_connection()
-    patience = connection.settings_dict["OPTIONS"].get("timeout", 5)  # as Python's sqlite3
-    sqlite = connection.connection  # a statement of Django's would take longer than the wait
-    sqlite.execute("PRAGMA busy_timeout = 0")
-    try:
+    with patience(0):
         for _ in range(STEPS):
             try:
                 stack.enter_context(transaction.atomic())
@@ -50,6 +46,17 @@ def look_often(stack: ExitStack) -> None:
                 time.sleep(STEP)
             else:
                 return
-    finally:
-        sqlite.execute(f"PRAGMA busy_timeout = {1000 * patience}")
     stack.enter_context(transaction.atomic())
+
+
+@contextmanager
+def patience(milliseconds: int) -> Iterator[None]:
+    """Let SQLite wait no longer than that for others, meanwhile."""
+    connection.ensure_connection()
+    sqlite = connection.connection  # a statement of Django's would take longer than the wait
+    (usual,) = sqlite.execute("PRAGMA busy_timeout").fetchone()
+    sqlite.execute(f"PRAGMA busy_timeout = {milliseconds}")
+    try:
+        yield
+    finally:
+        sqlite.execute(f"PRAGMA busy_timeout = {usual}")

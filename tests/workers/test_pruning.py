@@ -69,7 +69,6 @@ def test_pruning_a_million_rows_does_not_slow_a_node(processes: Processes) -> No
 
 
 @pytest.mark.sqlite
-@pytest.mark.long
 def test_the_log_of_sqlite_stays_small(processes: Processes) -> None:
     processes.node()
     _, site = processes.web()
@@ -86,14 +85,14 @@ def test_the_log_of_sqlite_stays_small(processes: Processes) -> None:
     reader = threading.Thread(target=read)
     reader.start()
     try:
-        group = async_iter("operator.neg", list(range(6_000)))
-        wait_until(lambda: not Job.objects.filter(group=group).unsettled().exists(), 300)
+        group = async_iter("operator.neg", list(range(1_000)))
+        wait_until(lambda: not Job.objects.filter(group=group).unsettled().exists(), 120)
     finally:
         over.set()
         reader.join()
-    assert results(group) == [-number for number in range(6_000)]
+    assert results(group) == [-number for number in range(1_000)]
     print(f"the log had up to {max(sizes) / 2**20:.1f} MB")
-    assert max(sizes) < 4 * BOUND, sizes
+    assert max(sizes) <= BOUND, sizes
     wait_until(lambda: os.path.getsize(wal) < LONG, 10)
 
 
