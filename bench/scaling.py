@@ -54,7 +54,7 @@ PICTURE = ROOT / "docs" / "scaling.svg"
 
 #: A process of a node by what only it says.
 ROLES = (
-    ("worker", "WITH free AS"),
+    ("worker", "WITH free"),
     ("sentinel", '"queue_node"'),
     ("monitor", "EXISTS("),
     ("listener", "SELECT 1"),
@@ -69,7 +69,7 @@ class Seen:
     #: Of the server's processes.
     processor: float
     wal_bytes: int
-    #: (role, first words) of each of the nodes' statements, how often, if they were logged.
+    #: (role, first two words) of each of the nodes' statements, how often, if they were logged.
     statements: Counter[tuple[str, str]] = field(default_factory=Counter)
     commits: int = 0
 
@@ -153,7 +153,7 @@ class Server:
             role = role_of(statements)
             inside = False
             for statement in statements:
-                seen.statements[role, " ".join(statement.split()[:3])] += 1
+                seen.statements[role, " ".join(statement.split()[:2])] += 1
                 inside = statement.startswith("BEGIN") or (
                     inside and not statement.startswith(("COMMIT", "ROLLBACK"))
                 )
@@ -164,7 +164,7 @@ def role_of(statements: list[str]) -> str:
     for role, mark in ROLES:
         if any(mark in statement for statement in statements):
             return role
-    return "other"
+    raise LookupError(f"whose are these? {statements}")
 
 
 def execute(statement: str, *values: Any) -> tuple[Any, ...]:
@@ -331,8 +331,8 @@ def a_task(figures: Figures) -> str:
         rows.append(
             [
                 str(size),
-                f"{kinds['WITH free AS'] / logged.count:.2f}",
-                f"{kinds['WITH settled AS'] / logged.count:.2f}",
+                f"{kinds['WITH free'] / logged.count:.2f}",
+                f"{kinds['WITH settled'] / logged.count:.2f}",
                 f"{seen.of('monitor') / logged.count:.2f}",
                 f"{seen.count / logged.count:.2f}",
                 f"{seen.commits / logged.count:.2f}",
