@@ -56,7 +56,7 @@ PICTURE = ROOT / "docs" / "scaling.svg"
 ROLES = (
     ("worker", "WITH free"),
     ("sentinel", '"queue_node"'),
-    ("monitor", "EXISTS("),
+    ("monitor", "AS ended"),
     ("listener", "SELECT 1"),
 )
 

@@ -11,7 +11,7 @@ from typing import Any
 from django.db import connection
 
 from .models import FREE
-from .wakeup import CHANNEL
+from .wakeup import CHANNEL, notify
 from .writes import turn
 
 PACKAGE = "INSERT INTO django_q_ormq (key, payload, lock) VALUES (%(queue)s, %(payload)s, %(free)s)"
@@ -60,4 +60,5 @@ def on_sqlite(values: dict[str, Any], with_job: bool) -> int:
         if with_job:
             job = JOB.format(queue_id="%(queue_id)s", queued_at="%(queued_at)s", source="")
             cursor.execute(job, {**values, "queue_id": queue_id})
+        notify()
     return queue_id

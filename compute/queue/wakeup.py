@@ -1,9 +1,11 @@
 """Rings the bell when a commit may have queued something, so that nobody waits for a poll.
 
 On Postgres a NOTIFY of the queueing transaction arrives over a connection of its own.
-On SQLite the kernel tells of writes to the write-ahead log; elsewhere than on Linux the
-database is asked every 20 ms whether it has changed. A worker looks once a second by
-itself, so what is missed here costs a second and no more.
+On SQLite whoever has queued something touches a file beside the database, and the kernel
+tells of that; elsewhere than on Linux the file is looked at every 20 ms. (The database's
+own files tell of every write, most of which end tasks: a process that has to look at each
+takes time from the workers.) A worker looks once a second by itself, so what is missed
+here, as when a process dies between its commit and the touch, costs a second and no more.
 """
 
 from __future__ import annotations
@@ -12,7 +14,6 @@ import contextlib
 import ctypes
 import logging
 import os
-import select
 import struct
 import sys
 import time
@@ -20,7 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, connection, transaction
 
 if TYPE_CHECKING:
     from .channels import Bell
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CHANNEL = "compute_queue"
-#: Seconds after which a silent wait returns, for the caller to see that it goes on.
+#: Seconds after which a silent connection is asked whether it still is one.
 PATIENCE = 1.0
 #: Seconds between two looks where nothing tells of a commit.
 FAST_POLL = 0.1
@@ -41,6 +42,17 @@ def notify() -> None:
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_notify(%s, '')", [CHANNEL])
+    else:
+        transaction.on_commit(touch)
+
+
+def touch() -> None:
+    with contextlib.suppress(OSError):  # queued it is, and found within a second
+        bell_file().touch()
+
+
+def bell_file() -> Path:
+    return Path(f"{connection.settings_dict['NAME']}-bell")
 
 
 def listen(bell: Bell) -> None:  # pragma: no cover - the pusher's process
@@ -96,50 +108,40 @@ def echoes(listener: Any) -> bool:
 
 
 def sqlite_commits() -> Iterator[None]:
-    """Yield whenever another connection has committed."""
-    version = data_version()
-    for _ in wal_writes() if sys.platform == "linux" else ticks():  # pragma: no branch
-        # The write is seen a moment before the commit that it belongs to. (Or after it, for
-        # a commit is several writes: then none comes, and to look often would cost much.)
-        pause = 0.0001
-        while (now := data_version()) == version and pause < 0.02:
-            time.sleep(pause)
-            pause *= 2
-        if now != version:
-            version = now
-            yield
-            time.sleep(COALESCE)
+    """Yield whenever a commit has queued something."""
+    for _ in touches() if sys.platform == "linux" else looks():
+        yield
+        time.sleep(COALESCE)
 
 
-def data_version() -> int:
-    with connection.cursor() as cursor:
-        return int(cursor.execute("PRAGMA data_version").fetchone()[0])
-
-
-def ticks() -> Iterator[None]:
+def looks() -> Iterator[None]:
+    """Yield when the bell's file has another time than at the last look."""
+    touch()
+    last = bell_file().stat().st_mtime_ns
+    yield  # what was queued before
     while True:
         time.sleep(0.02)
-        yield
+        with contextlib.suppress(FileNotFoundError):
+            last, before = bell_file().stat().st_mtime_ns, last
+            if last != before:
+                yield
 
 
-def wal_writes() -> Iterator[None]:
-    """Yield after writes to the database's -wal file, by inotify(7) on its folder."""
-    database = Path(str(connection.settings_dict["NAME"]))
-    wal = f"{database.name}-wal".encode()
+def touches() -> Iterator[None]:
+    """Yield after touches of the bell's file, by inotify(7) on its folder."""
+    file = bell_file()
     libc = ctypes.CDLL(None, use_errno=True)
-    IN_MODIFY, IN_CREATE = 0x2, 0x100
+    IN_ATTRIB, IN_CREATE = 0x4, 0x100
     descriptor = libc.inotify_init1(os.O_CLOEXEC)
     if (
         descriptor < 0
-        or libc.inotify_add_watch(descriptor, bytes(database.parent), IN_MODIFY | IN_CREATE) < 0
+        or libc.inotify_add_watch(descriptor, bytes(file.parent), IN_ATTRIB | IN_CREATE) < 0
     ):
         raise OSError(ctypes.get_errno(), "inotify")
     header = struct.Struct("iIII")
     try:
-        yield  # what was queued before the watch
+        yield  # what was queued before
         while True:
-            if not select.select([descriptor], [], [], PATIENCE)[0]:
-                continue  # pragma: no cover - a quiet second
             events, offset = os.read(descriptor, 1 << 16), 0
             names = set()
             while offset < len(events):
@@ -147,7 +149,7 @@ def wal_writes() -> Iterator[None]:
                 offset += header.size
                 names.add(events[offset : offset + length].rstrip(b"\0"))
                 offset += length
-            if wal in names:  # pragma: no branch
+            if file.name.encode() in names:  # pragma: no branch
                 yield
     finally:
         os.close(descriptor)

@@ -21,7 +21,7 @@ from compute.models import Run
 from compute.queue.channels import Bell, Inbox
 from compute.queue.fanout import async_iter
 from compute.queue.models import Job, JobState
-from compute.queue.monitor import report
+from compute.queue.monitor import report, through
 from tests.queue.conftest import sentinel
 
 ADD = "tests.queue.functions.add"
@@ -164,6 +164,15 @@ def test_an_outcome_finds_its_rows_by_index(crowd, node):
     with CaptureQueriesContext(connection) as queries:
         node.work(task)
     plan = plans(queries)
+    assert read_whole(plan) == [], plan
+
+
+def test_whether_a_group_is_through_is_seen_by_index(crowd):
+    tasks = list(crowd.jobs.values_list("pk", flat=True)[:50])
+    with CaptureQueriesContext(connection) as queries:
+        assert through(tasks) == set()
+    plan = plans(queries)
+    assert "queue_job" in plan
     assert read_whole(plan) == [], plan
 
 
