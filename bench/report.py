@@ -205,13 +205,14 @@ def growth(result: Result) -> str:
         "**Growth**: milliseconds that a chunk of next to no work costs in a run of so many.",
         table(["", *[f"{int(count):,} chunks" for count in counts]], rows),
         "Milliseconds to start a run, to check a running one, and to show its page and the first "
-        "page, by the chunks of the run and the finished tasks in the tables.",
+        "page, by the chunks of the run and the finished tasks in the tables (steps between: "
+        "`bench/results/growth.json`).",
     ]
     rows = []
     for name in there:
         pages = found(result["rounds"][0], name, "pages") or {}
-        for old, by_count in pages.items():
-            for count, values in by_count.items():
+        for old in list(pages)[:: max(1, len(pages) - 1)]:  # the fewest and the most
+            for count, values in pages[old].items():
                 if isinstance(values, dict):
                     cells = [number(values[what]) for what in ("start", "check", "page", "home")]
                     rows.append([label(name), f"{int(old):,}", f"{int(count):,}", *cells])
