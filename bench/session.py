@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import traceback
 from importlib import import_module
@@ -17,6 +18,8 @@ from bench.systems import load
 
 
 def main(name: str, measure: str) -> None:
+    # A signal to all of bin/bench comes here, too, and nodes are stopped on the way.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a library prints must not stand between them
     system = load(name, Place(*json.loads(os.environ["BENCH_PLACE"])))
