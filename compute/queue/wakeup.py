@@ -47,12 +47,17 @@ def notify() -> None:
 
 
 def touch() -> None:
-    with contextlib.suppress(OSError):  # queued it is, and found within a second
-        bell_file().touch()
+    if database_file().exists():  # one in memory has a name only
+        with contextlib.suppress(OSError):  # queued it is, and found within a second
+            bell_file().touch()
+
+
+def database_file() -> Path:
+    return Path(str(connection.settings_dict["NAME"]))
 
 
 def bell_file() -> Path:
-    return Path(f"{connection.settings_dict['NAME']}-bell")
+    return Path(f"{database_file()}-bell")
 
 
 def listen(bell: Bell) -> None:  # pragma: no cover - the pusher's process

@@ -90,4 +90,12 @@ def test_a_folder_that_cannot_be_watched_is_an_error(monkeypatch):
     monkeypatch.setitem(connection.settings_dict, "NAME", "/nowhere/at/all.sqlite3")
     with pytest.raises(OSError, match="inotify"):
         next(wakeup.touches())
-    wakeup.touch()  # and queueing is none
+
+
+def test_where_no_bell_can_be_rung_queueing_is_no_error(monkeypatch, tmp_path):
+    monkeypatch.setitem(connection.settings_dict, "NAME", tmp_path / "in-memory")
+    wakeup.touch()
+    assert not any(tmp_path.iterdir())
+    (tmp_path / "in-memory").touch()
+    (tmp_path / "in-memory-bell").symlink_to(tmp_path / "nowhere" / "at-all")
+    wakeup.touch()
