@@ -46,8 +46,6 @@ def commits(transactional_db):
         finally:
             connection.close()
 
-    if database.ENGINE == "sqlite":
-        ready.set()
     thread = threading.Thread(target=listen)
     thread.start()
     ready.wait(10)
