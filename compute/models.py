@@ -176,8 +176,46 @@ class Run(models.Model):
         db_default="",
         help_text="For whom it counts: a session, or a hash of an address.",
     )
+    address = models.CharField(
+        max_length=32,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="A hash of the address that it counts for as well.",
+    )
+    account = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        # A user can be deleted by code that does not know of this yet.
+        db_constraint=False,
+        help_text="Who was signed in.",
+    )
+    shared = models.BooleanField(
+        default=False, db_default=False, help_text="Whoever has its address may look at it."
+    )
+    given = models.JSONField(
+        null=True, help_text="What its form was filled in with: lists of texts by name."
+    )
+    expected_seconds = models.FloatField(
+        null=True, help_text="Worker seconds that it will take, as estimated when it was started."
+    )
+    kept_bytes = models.BigIntegerField(
+        default=0, db_default=0, help_text="About how much room its rows take."
+    )
     state = models.CharField(max_length=11, choices=RunState, default=RunState.IN_PROGRESS)
     result = models.JSONField(encoder=DjangoJSONEncoder, null=True, help_text="Exact, of any size.")
+    shown = models.TextField(
+        blank=True, default="", db_default="", help_text="The result as people read it."
+    )
+    combine_id = models.CharField(
+        max_length=32,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="The task that makes one result of the chunks'; empty until it is queued.",
+    )
     trouble = models.CharField(
         max_length=500, blank=True, help_text="Why the chunks' results did not make one."
     )
@@ -194,6 +232,10 @@ class Run(models.Model):
         indexes = [
             models.Index(fields=["state", "-id"], name="run_state"),
             models.Index(fields=["finished_at"], name="run_finished"),  # what is old, for pruning
+            models.Index(  # whose combine task has ended
+                fields=["combine_id"], name="run_combine", condition=~models.Q(combine_id="")
+            ),
+            models.Index(fields=["created_at"], name="run_created"),  # what an hour has added
         ]
 
     def __str__(self) -> str:
@@ -307,7 +349,8 @@ class Run(models.Model):
         else:
             self.state, self.trouble = RunState.DONE, ""
 
-    def shown(self) -> str:
+    @property
+    def readable(self) -> str:
         """The result as people read it."""
         computation = all_computations().get(self.computation)
         return computation.show(self.result) if computation else str(self.result)
@@ -333,6 +376,15 @@ class Sweep(models.Model):
     sizes = models.JSONField(help_text="Chunk sizes, in the order of their runs.")
     owner = models.CharField(max_length=32, blank=True)
     client = models.CharField(max_length=32, blank=True, default="", db_default="")
+    address = models.CharField(max_length=32, blank=True, default="", db_default="")
+    account = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        db_constraint=False,
+    )
+    given = models.JSONField(null=True)
     created_at = models.DateTimeField(db_default=Now())
     ended = models.BooleanField(default=False)
 
@@ -360,3 +412,17 @@ class Sweep(models.Model):
             Run.objects.filter(pk=run.pk).update(
                 sweep=sweep, owner=sweep.owner, client=sweep.client
             )
+
+
+class Speed(models.Model):
+    """How fast a computation's sample ran on a worker: what is known before it has runs."""
+
+    computation = models.CharField(max_length=100, unique=True)
+    sample = models.TextField(help_text="What was tried; another sample is tried anew.")
+    per_second = models.FloatField(null=True, help_text="Of its length; empty until it is known.")
+    asked_at = models.DateTimeField(db_default=Now())
+
+    objects: models.Manager[Speed] = models.Manager()
+
+    def __str__(self) -> str:
+        return f"{self.computation}: {self.per_second}"
