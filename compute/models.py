@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ from . import chunking
 from .computation import Computation, sampled_speed
 from .computations import all_computations
 from .queue import overview
+from .queue.among import among
 from .queue.call import one_line, shorten
 from .queue.fanout import async_iter
 from .queue.models import Job, JobQuerySet, JobState, Node
@@ -70,6 +71,18 @@ class RunQuerySet(models.QuerySet["Run"]):
         for run in marked.exclude(models.Exists(unsettled)):
             run.refresh()
         return marked.count()
+
+    def at_work(self, groups: Collection[str]) -> None:
+        """Note that these groups have something to do again, whatever they had come to.
+
+        One statement for however many runs, inside the transaction that queues it: a `refresh`
+        that reads older rows has noted them before this one, or waits for its commit.
+        """
+        runs = self.filter(task_id__in=among(groups)).order_by("pk")  # no two in a ring
+        pks = list(runs.select_for_update().values_list("pk", flat=True))
+        self.filter(pk__in=among(pks, int)).update(
+            state=RunState.IN_PROGRESS, finished_at=None, trouble=""
+        )
 
     def speed(self, computation: Computation) -> float | None:
         """How much of its length one worker does in a second; None if nobody knows.
@@ -357,7 +370,7 @@ class Run(models.Model):
 
     def retry(self) -> int:
         """Queue every failed chunk again; how many there were."""
-        return sum(job.retry() for job in self.failures())
+        return self.failures().retry()
 
     def cancel(self, by: str) -> int:
         """Withdraw what waits and stop what runs; how many chunks that were."""

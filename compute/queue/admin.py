@@ -16,7 +16,7 @@ from django.utils.html import format_html
 from django_q.models import Failure, OrmQ
 
 from .call import shorten, shown_arguments
-from .models import Job, JobState, Node
+from .models import Job, JobQuerySet, JobState, Node
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Model]
@@ -65,8 +65,8 @@ class JobAdmin(ReadOnlyAdmin):
         return request.user.has_perm("queue.change_job")
 
     @admin.action(description="Retry selected failed jobs", permissions=["retry"])
-    def retry(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
-        say_retried(self, request, sum(job.retry() for job in queryset))
+    def retry(self, request: HttpRequest, queryset: JobQuerySet) -> None:
+        say_retried(self, request, queryset.retry())
 
 
 @admin.register(Node)

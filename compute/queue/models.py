@@ -9,9 +9,9 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import models, transaction
 from django.db.models.functions import Now
@@ -20,12 +20,17 @@ from django_q.models import OrmQ, Task
 from picklefield.fields import PickledObjectField
 
 from . import tally
+from .among import among
 from .logs import ids
 from .outcomes import settle
+from .requeue import requeue
 from .signals import groups_changed
 from .wakeup import notify
+from .writes import turn
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 class NodeQuerySet(models.QuerySet["Node"]):
@@ -90,6 +95,10 @@ MAX_DEATHS = 3
 UNKNOWN_PAUSE, UNKNOWN_TRIES = timedelta(seconds=5), 60
 
 UNSETTLED = (JobState.QUEUED, JobState.RUNNING)
+
+#: How many jobs are cancelled or retried in one transaction: all of the largest run. On SQLite
+#: nobody else writes meanwhile, which takes about half a second.
+BATCH = 10_000
 
 
 class JobQuerySet(models.QuerySet["Job"]):
@@ -165,16 +174,41 @@ class JobQuerySet(models.QuerySet["Job"]):
         and job in the other order: a package that a crash leaves between them has no
         job to run, and the worker that gets it drops it.
         """
-        groups = set(self.unsettled().order_by().values_list("group", flat=True))
-        count = self.unsettled().update(
-            state=JobState.CANCELLED, finished_at=Now(), error=reason, payload=""
-        )
-        cancelled = Job.objects.filter(pk__in=self.order_by().values("pk"))
-        cancelled = cancelled.filter(state=JobState.CANCELLED)
-        OrmQ.objects.filter(pk__in=cancelled.values("queue_id")).delete()
-        if groups:
-            groups_changed.send(sender=Job, groups=groups)
+        jobs = list(self.unsettled().order_by().values_list("pk", "group"))
+        count = 0
+        for batch in batched(jobs):
+            chosen = Job.objects.filter(pk__in=among([pk for pk, _ in batch]))
+            count += chosen.unsettled().update(
+                state=JobState.CANCELLED, finished_at=Now(), error=reason, payload=""
+            )
+            cancelled = chosen.filter(state=JobState.CANCELLED)
+            OrmQ.objects.filter(pk__in=cancelled.values("queue_id")).delete()
+        if jobs:
+            groups_changed.send(sender=Job, groups={group for _, group in jobs})
         return count
+
+    def retry(self) -> int:
+        """Queue the failed jobs again, as the same jobs of the same groups; how many there were.
+
+        Each BATCH of them whole, in a transaction of its own unless the caller has one. Of two
+        people who press at the same time one retries; what is not failed (any more) stays.
+        """
+        failed = self.filter(state=JobState.FAILED).order_by("queued_at", "group", "position")
+        count = 0
+        for batch in batched(list(failed.values_list("pk", flat=True))):
+            with turn(), transaction.atomic():
+                requeued = requeue(batch, FREE)
+                if requeued:
+                    notify()
+                    groups = {group for _, group in requeued}
+                    groups_changed.send(sender=Job, groups=groups, at_work=True)
+            count += len(requeued)
+        return count
+
+
+def batched(rows: list[T]) -> Iterator[list[T]]:
+    for start in range(0, len(rows), BATCH):
+        yield rows[start : start + BATCH]
 
 
 class Job(models.Model):
@@ -309,29 +343,7 @@ class Job(models.Model):
         False, and nothing done, if it is not failed (any more): of two people who
         press at the same time, one retries.
         """
-        with transaction.atomic():
-            failed = Job.objects.filter(pk=self.pk, state=JobState.FAILED)
-            job = failed.select_for_update().first()
-            if job is None:
-                return False
-            package = OrmQ.objects.create(key=job.queue, payload=job.payload, lock=FREE)
-            failed.update(
-                state=JobState.QUEUED,
-                queue_id=package.pk,
-                node=None,
-                worker=None,
-                queued_at=Now(),
-                started_at=None,
-                finished_at=None,
-                deaths=0,
-                error="",
-                error_class="",
-                payload="",
-            )
-            notify()
-            Task.objects.filter(pk=job.pk, success=False).delete()
-            groups_changed.send(sender=Job, groups={job.group})
-        return True
+        return bool(Job.objects.filter(pk=self.pk).retry())
 
 
 class Tally(models.Model):

@@ -3,7 +3,8 @@
 from django.dispatch import Signal
 
 #: Sent with `groups`, a set of ids: all jobs of each have settled (by the node, after the
-#: last one's commit, perhaps more than once), or a settled one is queued again (inside
-#: that transaction). A crash between commit and signal loses it: the rows decide, so a
-#: receiver reads them, and whoever shows a group reads them too.
+#: last one's commit, perhaps more than once), or settled ones are queued again (inside
+#: that transaction, and with `at_work=True`: each group has something to do from its commit
+#: on). A crash between commit and signal loses it: the rows decide, so a receiver reads
+#: them, and whoever shows a group reads them too.
 groups_changed = Signal()
