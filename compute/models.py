@@ -84,6 +84,17 @@ class RunQuerySet(models.QuerySet["Run"]):
             state=RunState.IN_PROGRESS, finished_at=None, trouble=""
         )
 
+    def retry(self) -> int:
+        """Queue every failed chunk of these runs again; how many there were."""
+        return self.jobs().filter(state=JobState.FAILED).retry()
+
+    def cancel(self, by: str) -> int:
+        """Withdraw what waits and stop what runs; how many chunks that were."""
+        return self.jobs().cancel(f"cancelled by {by}")
+
+    def jobs(self) -> JobQuerySet:
+        return Job.objects.filter(group__in=self.order_by().values("task_id"))
+
     def speed(self, computation: Computation) -> float | None:
         """How much of its length one worker does in a second; None if nobody knows.
 
@@ -370,11 +381,11 @@ class Run(models.Model):
 
     def retry(self) -> int:
         """Queue every failed chunk again; how many there were."""
-        return self.failures().retry()
+        return Run.objects.filter(pk=self.pk).retry()
 
     def cancel(self, by: str) -> int:
         """Withdraw what waits and stop what runs; how many chunks that were."""
-        return self.jobs.cancel(f"cancelled by {by}")
+        return Run.objects.filter(pk=self.pk).cancel(by)
 
 
 class Sweep(models.Model):

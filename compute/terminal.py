@@ -1,22 +1,25 @@
-"""A run followed in the terminal, with a live bar."""
+"""Runs in the terminal: followed with a live bar, or several of them retried or cancelled."""
 
 from __future__ import annotations
 
 import json
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 from django.contrib.humanize.templatetags.humanize import intword
-from django.core.management import BaseCommand, CommandError
+from django.core.management import BaseCommand, CommandError, CommandParser
 from django.db import InterfaceError, OperationalError
 from django.forms import Form
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from .computations import all_computations
-from .models import Run
+from .models import Run, RunQuerySet
+from .queue.among import among
 from .queue.models import Node
+from .several import batches
 
 #: Seconds between two looks at the run.
 LOOK = 0.2
@@ -85,3 +88,36 @@ def follow(run: Run) -> None:
                 )
             if run.state == Run.State.IN_PROGRESS:
                 time.sleep(LOOK)
+
+
+class RunsCommand(BaseCommand):
+    """Does something to runs that are named, or to all in a state; none is left out in silence."""
+
+    #: What to do to the runs of some keys, on behalf of somebody; how many chunks it changed.
+    step: Callable[[list[int], str], int]
+    done: str
+    #: The state of the runs that --all and --computation mean.
+    without_ids: str
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("runs", metavar="RUN", nargs="*", help="the task_id in its address")
+        parser.add_argument("--computation", metavar="NAME", help="all runs of a computation")
+        parser.add_argument("--all", action="store_true", help="all runs there are")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        chosen = self.chosen(options["runs"], options["computation"], options["all"])
+        count = sum(self.step(batch, "the operator") for batch in batches(chosen))
+        self.stdout.write(self.done.format(count=count, runs=chosen.count()))
+
+    def chosen(self, ids: list[str], computation: str | None, everything: bool) -> RunQuerySet:
+        if sum(map(bool, (ids, computation, everything))) != 1:
+            raise CommandError("Give the runs, or --computation, or --all.")
+        if not ids:
+            named = {"computation": computation} if computation else {}
+            keys = Run.objects.filter(state=self.without_ids, **named).values_list("pk", flat=True)
+            return Run.objects.filter(pk__in=among(list(keys), int))
+        found = Run.objects.filter(task_id__in=among(ids))
+        missing = set(ids) - set(found.values_list("task_id", flat=True))
+        if missing:
+            raise CommandError(f"There is no run {', '.join(sorted(missing))}. Nothing is done.")
+        return found

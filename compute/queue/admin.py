@@ -2,35 +2,41 @@
 
 from __future__ import annotations
 
-import time
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import django_q.admin
-from django.contrib import admin, messages
+from django import forms
+from django.contrib import admin
+from django.contrib.admin.models import DELETION
 from django.core.exceptions import PermissionDenied
-from django.db.models import Count, Max, Model, OuterRef, Q, QuerySet
+from django.db.models import Count, Max, OuterRef, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import path
-from django.utils.html import format_html
-from django_q.models import Failure, OrmQ
+from django_q.models import Failure, OrmQ, Schedule, Success
 
-from .call import shorten, shown_arguments
-from .models import Job, JobQuerySet, JobState, Node
-
-if TYPE_CHECKING:
-    ModelAdmin = admin.ModelAdmin[Model]
-else:
-    ModelAdmin = admin.ModelAdmin
-
+from . import bulk
+from .bulk import Done
+from .call import shorten, shown
+from .lists import (
+    FewValues,
+    LightAdmin,
+    block,
+    call_block,
+    few_values,
+    value_block,
+)
+from .models import Job, JobState, Node, batched
 
 #: How many kinds of failures are listed, those with the most first.
 KINDS_SHOWN = 20
-#: Seconds for retrying failures of a kind: less than a request may take.
-PATIENCE = 15
 
 
-class ReadOnlyAdmin(ModelAdmin):
+#: What is shown of a queued task's job, by the name it has in the list.
+JOB_COLUMNS = {"name": "name", "group": "group", "id": "task_id"}
+
+
+class ReadOnlyAdmin(LightAdmin):
     """Shows rows that only the queue, or a run, may write."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -41,6 +47,17 @@ class ReadOnlyAdmin(ModelAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+
+class ErrorClassFilter(FewValues):
+    """By the class of the exception, which the job has."""
+
+    title = "error"
+    parameter_name = "error_class"
+
+    def values(self, model_admin: Any, request: HttpRequest) -> Any:
+        failed = Job.objects.filter(state=JobState.FAILED).order_by("error_class")
+        return failed.values_list("error_class", flat=True).distinct()
 
 
 @admin.register(Job)
@@ -55,18 +72,24 @@ class JobAdmin(ReadOnlyAdmin):
         "finished_at",
         "error",
     )
-    list_filter = ("state", "error_class")
-    search_fields = ("task_id", "group", "name")
+    list_filter = ("state", ErrorClassFilter)
+    search_fields = ("=task_id", "=group", "name")
     list_select_related = ("node",)
     exclude = ("payload",)
-    actions = ["retry"]
+    heavy = ("payload", "result", "node__stat")
+    actions = ["retry", "cancel"]
 
     def has_retry_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("queue.change_job")
 
     @admin.action(description="Retry selected failed jobs", permissions=["retry"])
-    def retry(self, request: HttpRequest, queryset: JobQuerySet) -> None:
-        say_retried(self, request, queryset.retry())
+    def retry(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
+        failed = queryset.filter(state=JobState.FAILED)
+        self.do(request, failed, bulk.retry_all, "task(s) queued again")
+
+    @admin.action(description="Cancel selected unfinished jobs", permissions=["retry"])
+    def cancel(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
+        self.do(request, queryset, bulk.cancel_all, "task(s) cancelled")
 
 
 @admin.register(Node)
@@ -83,28 +106,69 @@ class NodeAdmin(ReadOnlyAdmin):
         "stopped_at",
     )
     exclude = ("stat",)
+    heavy = ("stat",)
 
 
-class ErrorClassFilter(admin.SimpleListFilter):
-    """By the class of the exception, which the task's job has."""
+class RecordAdmin(LightAdmin):
+    """django-q2's records of tasks that have ended."""
 
-    title = "error"
-    parameter_name = "error_class"
+    heavy = ("args", "kwargs", "result")
+    grows_by = "stopped"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        failed = Job.objects.filter(state=JobState.FAILED).order_by("error_class")
-        return [(name, name) for name in failed.values_list("error_class", flat=True).distinct()]
+    def delete_all(self, keys: list[str], by: str) -> Done:
+        return bulk.carry_out(bulk.delete_records, batched(keys), by)
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return queryset.filter(error_class=self.value()) if self.value() else queryset
+    @admin.display(description="seconds it ran")
+    def time_taken(self, task: Any) -> str:
+        return f"{task.time_taken():.1f}"
+
+    @admin.display(description="called with")
+    def called_with(self, task: Any) -> str:
+        return call_block(task.args, task.kwargs)
 
 
-class FailureAdmin(django_q.admin.FailAdmin):
+class SuccessAdmin(RecordAdmin, django_q.admin.TaskAdmin):
+    """django-q2's "Successful tasks", by the group of which one can search."""
+
+    actions = ["resubmit", "delete_selected"]
+    list_display = ("name", "group", "func", "cluster", "started", "stopped", "time_taken")
+    list_filter = (few_values("func", "function"), few_values("cluster"))
+    search_fields = ("=id", "=group", "name", "func")
+    fields = (
+        "name",
+        "func",
+        "called_with",
+        "returned",
+        "started",
+        "stopped",
+        "time_taken",
+        "attempt_count",
+        "group",
+        "cluster",
+        "hook",
+        "id",
+    )
+    readonly_fields = ("called_with", "returned", "time_taken")
+
+    @admin.display(description="result")
+    def returned(self, task: Success) -> str:
+        return value_block(task.result)
+
+    def has_resubmit_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("django_q.change_success")
+
+    @admin.action(description="Resubmit selected tasks to queue", permissions=["resubmit"])
+    def resubmit(self, request: HttpRequest, queryset: QuerySet[Success]) -> None:
+        self.do(request, queryset, bulk.run_again_all, "task(s) queued once more")
+
+
+class FailureAdmin(RecordAdmin, django_q.admin.FailAdmin):
     """django-q2's "Failed tasks", whose own "resubmit" makes a new task that no run knows."""
 
-    actions = ["resubmit"]
-    list_display = ("name", "func", "error_class", "started", "time_taken", "short_result")
-    list_filter = ("func", ErrorClassFilter, "cluster")
+    actions = ["resubmit", "delete_selected"]
+    list_display = ("name", "func", "error_class", "started", "time_taken", "error")
+    list_filter = (few_values("func", "function"), ErrorClassFilter, few_values("cluster"))
+    search_fields = ("=id", "=group", "name", "func")
     fields = (
         "name",
         "func",
@@ -123,25 +187,22 @@ class FailureAdmin(django_q.admin.FailAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         job = Job.objects.filter(pk=OuterRef("pk"))
-        failures = super().get_queryset(request).annotate(error_class=job.values("error_class")[:1])
-        return cast("QuerySet[Any]", failures)
+        failures = super().get_queryset(request)
+        columns = {name: job.values(name)[:1] for name in ("error_class", "error")}
+        return cast("QuerySet[Any]", failures.annotate(**columns))
 
     @admin.display(description="error", ordering="error_class")
     def error_class(self, failure: Any) -> str:
         return failure.error_class or "–"
 
-    @admin.display(description="called with")
-    def called_with(self, failure: Failure) -> str:
-        arguments = ", ".join(shown_arguments(failure.args or (), failure.kwargs or {}))
-        return format_html("<pre>{}</pre>", shorten(f"({arguments})", 10_000))
+    @admin.display(description="what it said")
+    def error(self, failure: Any) -> str:
+        return shorten(failure.error or "–", 100)
 
     @admin.display
     def traceback(self, failure: Failure) -> str:
-        return format_html("<pre>{}</pre>", failure.result)
-
-    @admin.display(description="seconds it ran")
-    def time_taken(self, failure: Failure) -> str:
-        return f"{failure.time_taken():.1f}"
+        result = failure.result
+        return block(result if isinstance(result, str) else shown(result))
 
     # --- failures of a kind: of the same function, with the same class of error -----------
 
@@ -156,65 +217,103 @@ class FailureAdmin(django_q.admin.FailAdmin):
         return page
 
     def deal_with_kind(self, request: HttpRequest) -> HttpResponse:
-        """Retry or delete all failures of a kind, as long as a request may take."""
+        """Retry or delete all failures of a kind."""
         if not self.has_resubmit_permission(request) or request.method != "POST":
             raise PermissionDenied
         error_class = request.POST.get("error_class", "")
         of_kind = self.get_queryset(request).filter(func=request.POST.get("func", ""))
         of_kind = of_kind.filter(Q(error_class=error_class) | Q(error_class=error_class or None))
         if request.POST.get("do") == "retry":
-            count = self.retry_some(request, of_kind)
-            left = of_kind.count()
-            more = f" {left} are left: press again." if left else ""
-            self.message_user(request, f"{count} task(s) queued again.{more}")
+            self.resubmit(request, of_kind)
         elif request.POST.get("do") == "delete":
-            pks = list(of_kind.values_list("pk", flat=True))
-            count, _ = Failure.objects.filter(pk__in=pks).delete()
-            self.message_user(request, f"{count} failure(s) deleted.")
+            self.do(request, of_kind, self.delete_all, "failure(s) deleted", DELETION)
         return redirect("admin:django_q_failure_changelist")
-
-    def retry_some(self, request: HttpRequest, failures: QuerySet[Any]) -> int:
-        count, until = 0, time.monotonic() + PATIENCE
-        for pk in list(failures.values_list("pk", flat=True)):
-            if time.monotonic() > until:
-                break
-            count += self.retry(request, Failure.objects.filter(pk=pk))
-        return count
 
     def has_resubmit_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("django_q.delete_failure")
 
     @admin.action(description="Resubmit selected tasks to queue", permissions=["resubmit"])
     def resubmit(self, request: HttpRequest, queryset: QuerySet[Failure]) -> None:
-        say_retried(self, request, self.retry(request, queryset))
-
-    def retry(self, request: HttpRequest, queryset: QuerySet[Failure]) -> int:
-        """Retry the job that failed, so that its run goes on; a task without one anew."""
-        jobs = Job.objects.in_bulk([failure.pk for failure in queryset])
-        others = queryset.exclude(pk__in=jobs)
-        count = sum(job.retry() for job in jobs.values()) + others.count()
-        django_q.admin.resubmit_task(self, request, others)
-        return count
+        self.do(request, queryset, bulk.resubmit_all, "task(s) queued again")
 
 
-class QueueAdmin(django_q.admin.QueueAdmin):
+class QueueAdmin(LightAdmin, django_q.admin.QueueAdmin):
     """django-q2's "Queued tasks", where deleting one cancels its job."""
 
+    heavy = ("payload",)
+    actions = ["delete_selected"]
+    list_display = ("id", "key", "job_name", "job_group", "lock", "job_id")
+    list_filter = (few_values("key", "queue"),)
+    fields = (
+        "key",
+        "lock",
+        "job_id",
+        "job_name",
+        "job_group",
+        "function",
+        "called_with",
+        "options",
+    )
+    readonly_fields = fields[2:]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        job = Job.objects.filter(queue_id=OuterRef("pk")).order_by()
+        columns = {f"job_{name}": job.values(column)[:1] for name, column in JOB_COLUMNS.items()}
+        return cast("QuerySet[Any]", super().get_queryset(request).annotate(**columns))
+
+    @admin.display(description="name")
+    def job_name(self, package: Any) -> str:
+        return package.job_name or "–"
+
+    @admin.display(description="group")
+    def job_group(self, package: Any) -> str:
+        return package.job_group or "–"
+
+    @admin.display(description="task id")
+    def job_id(self, package: Any) -> str:
+        return package.job_id or "–"
+
+    @admin.display
+    def function(self, package: OrmQ) -> str:
+        return shorten(str(package.func()), 1000)
+
+    @admin.display(description="called with")
+    def called_with(self, package: OrmQ) -> str:
+        return call_block(package.args(), package.kwargs())
+
+    @admin.display
+    def options(self, package: OrmQ) -> str:
+        return value_block(package.q_options())
+
+    def delete_all(self, keys: list[int], by: str) -> Done:
+        return bulk.withdraw_all(keys, by)
+
     def delete_model(self, request: HttpRequest, obj: OrmQ) -> None:
-        self.delete_queryset(request, OrmQ.objects.filter(pk=obj.pk))
-
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[OrmQ]) -> None:
-        queue_ids = list(queryset.values_list("pk", flat=True))
-        jobs = Job.objects.filter(queue_id__in=queue_ids)
-        jobs.cancel(f"cancelled by {request.user.get_username()}")
-        OrmQ.objects.filter(pk__in=queue_ids).delete()  # what has no job
+        bulk.withdraw([obj.pk], request.user.get_username())
 
 
-def say_retried(model_admin: Any, request: HttpRequest, count: int) -> None:
-    level = messages.SUCCESS if count else messages.WARNING
-    model_admin.message_user(request, f"{count} task(s) queued again.", level)
+class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
+    """Refuses a cron expression that is missing, or that names no time."""
+
+    def clean(self) -> dict[str, Any]:
+        given = cast("dict[str, Any]", super().clean())
+        if given.get("schedule_type") == Schedule.CRON and "cron" in given:
+            try:
+                Schedule(schedule_type=Schedule.CRON, cron=given["cron"] or "").calculate_next_run()
+            except Exception as error:  # whatever its parser may raise
+                self.add_error("cron", f"This names no time: {error}")
+        return given
 
 
-for model, model_admin in ((Failure, FailureAdmin), (OrmQ, QueueAdmin)):
+class ScheduleAdmin(django_q.admin.ScheduleAdmin):
+    form = ScheduleForm
+
+
+for model, model_admin in (
+    (Success, SuccessAdmin),
+    (Failure, FailureAdmin),
+    (OrmQ, QueueAdmin),
+    (Schedule, ScheduleAdmin),
+):
     admin.site.unregister(model)
     admin.site.register(model, model_admin)

@@ -206,9 +206,9 @@ class JobQuerySet(models.QuerySet["Job"]):
         return count
 
 
-def batched(rows: list[T]) -> Iterator[list[T]]:
-    for start in range(0, len(rows), BATCH):
-        yield rows[start : start + BATCH]
+def batched(rows: list[T], size: int = BATCH) -> Iterator[list[T]]:
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]
 
 
 class Job(models.Model):

@@ -1,0 +1,14 @@
+"""`manage.py cancel RUN …`: ends some runs, or all."""
+
+from __future__ import annotations
+
+from compute.models import Run
+from compute.several import cancel
+from compute.terminal import RunsCommand
+
+
+class Command(RunsCommand):
+    help = "Withdraws what waits of runs, and stops what runs, however much there is."
+    step = staticmethod(cancel)
+    done = "Cancelled {count:,} chunk(s) of {runs:,} run(s)."
+    without_ids = Run.State.IN_PROGRESS

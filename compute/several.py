@@ -1,0 +1,42 @@
+"""Runs retried or cancelled many at a time, in the admin and in a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .models import Run, RunQuerySet
+from .queue.among import among
+from .queue.bulk import FEW, Done, carry_out
+from .queue.models import BATCH
+
+
+def retry_all(keys: list[int], by: str) -> Done:
+    return carry_out(retry, batches(Run.objects.filter(pk__in=among(keys, int))), by)
+
+
+def cancel_all(keys: list[int], by: str) -> Done:
+    return carry_out(cancel, batches(Run.objects.filter(pk__in=among(keys, int))), by)
+
+
+def retry(keys: list[int], by: str) -> int:
+    """How many failed chunks of these runs are queued again."""
+    return Run.objects.filter(pk__in=among(keys, int)).retry()
+
+
+def cancel(keys: list[int], by: str) -> int:
+    """How many unfinished chunks of these runs are withdrawn or stopped."""
+    return Run.objects.filter(pk__in=among(keys, int)).cancel(by)
+
+
+def batches(runs: RunQuerySet) -> Iterator[list[int]]:
+    """Keys of few runs each, which have not too many chunks together."""
+    batch: list[int] = []
+    total = 0
+    for key, chunks in runs.order_by("pk").values_list("pk", "chunks"):
+        if batch and (len(batch) == FEW or total + chunks > BATCH):
+            yield batch
+            batch, total = [], 0
+        batch.append(key)
+        total += chunks
+    if batch:
+        yield batch
