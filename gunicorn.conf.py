@@ -5,7 +5,11 @@ is killed, which is why long computations go to the queue.
 """
 
 from pathlib import Path
+from typing import Any
 
+from gunicorn.glogging import Logger
+
+from compute.access import FORMAT
 from sumsite import settings
 
 # With DEBUG the site shows its insides, so only this machine may ask.
@@ -17,16 +21,39 @@ timeout = settings.WEB_TIMEOUT
 graceful_timeout = 3 if settings.DEBUG else 25  # honcho kills 5 s after Ctrl-C, Heroku 30 s
 control_socket_disable = True  # it would lie in the home folder, shared by every instance
 
-if (
-    settings.LOG_FORMAT == "json"
-):  # gunicorn's own lines and one for each request, by the site's rules
-    logconfig_dict = {
-        **settings.LOGGING,
-        "loggers": {
-            name: {"handlers": [], "level": settings.LOG_LEVEL, "propagate": True}
-            for name in ("gunicorn.error", "gunicorn.access")
+# gunicorn's own lines and one for each request, by the site's rules. Its own lines look as they
+# do anywhere; while somebody works on the site, requests are told by the pages they come to.
+logger_class = "compute.access.AccessLogger"
+access_log_format = FORMAT
+access = settings.LOG_FORMAT == "json" or not settings.DEBUG
+level = settings.LOG_LEVEL
+logging: dict[str, Any] = settings.LOGGING
+logconfig_dict = {
+    **logging,
+    "formatters": {
+        **logging["formatters"],
+        "gunicorn": {
+            "()": "sumsite.logs.Lines",
+            "fmt": Logger.error_fmt,
+            "datefmt": Logger.datefmt,
         },
-    }
+    },
+    "handlers": {
+        **logging["handlers"],
+        "gunicorn": {
+            "class": "logging.StreamHandler",
+            "formatter": "json" if settings.LOG_FORMAT == "json" else "gunicorn",
+        },
+    },
+    "loggers": {
+        "gunicorn.error": {"handlers": ["gunicorn"], "level": level, "propagate": False},
+        "gunicorn.access": {
+            "handlers": ["stderr"] if access else [],
+            "level": level,
+            "propagate": False,
+        },
+    },
+}
 
 reload = settings.DEBUG
 # gunicorn watches Python files by itself, but no templates.

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.contrib.auth.views import redirect_to_login
-from django.db import DatabaseError, InterfaceError, OperationalError, connection
+from django.core.exceptions import ValidationError
+from django.db import (
+    DatabaseError,
+    DataError,
+    InterfaceError,
+    OperationalError,
+    ProgrammingError,
+    connection,
+)
 from django.http import (
     HttpRequest,
     HttpResponse,
@@ -44,7 +54,8 @@ class CommonMiddleware(common.CommonMiddleware):
 class SchemaMiddleware:
     """Answers 503 with Retry-After until the database has the tables that this code needs.
 
-    Once it has, this process looks no more.
+    Once it has, this process looks no more, unless a request meets a table or a column that
+    is not there: after a backup of an older version was restored beside it.
     """
 
     current = waiting = False
@@ -53,26 +64,46 @@ class SchemaMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        cls = type(self)
-        if not cls.current and request.path not in PROBES:
+        if not self.current and request.path not in PROBES:
             try:
-                names = schema.lacking()
+                response = self.refuse_unless_current(request)
             except DatabaseError:  # whoever needs it will say so
-                return self.get_response(request)
-            if names:
-                if not cls.waiting:
-                    log.warning("answering 503: the database lacks %s", ", ".join(names))
-                cls.waiting = True
-                return refuse(
-                    request,
-                    503,
-                    "The site is being brought up to date; ask again in a few seconds.",
-                    headers={"Retry-After": "5"},
-                )
+                response = None
+            if response:
+                return response
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        """Called before DatabaseAwayMiddleware's, which would say that the database is away."""
+        if not is_of_a_statement(error):
+            return None
+        try:
+            return self.refuse_unless_current(request)
+        except DatabaseError:
+            return None
+
+    def refuse_unless_current(self, request: HttpRequest) -> HttpResponse | None:
+        cls = type(self)
+        names = schema.lacking()
+        if not names:
             if cls.waiting:
                 log.info("the database has all migrations, serving")
-            cls.current = True
-        return self.get_response(request)
+            cls.current, cls.waiting = True, False
+            return None
+        if not cls.waiting:
+            log.warning("answering 503: the database lacks %s", ", ".join(names))
+        cls.current, cls.waiting = False, True
+        say = "The site is being brought up to date; ask again in a few seconds."
+        if settings.DEBUG:
+            say = schema.what_to_do(names)
+        return refuse(request, 503, say, headers={"Retry-After": "5"})
+
+
+def is_of_a_statement(error: Exception) -> bool:
+    """Whether the database answered, and could not do what it was told: no such table."""
+    if isinstance(error, OperationalError):
+        return getattr(error.__cause__, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
+    return isinstance(error, ProgrammingError)
 
 
 class HeadersMiddleware:
@@ -98,7 +129,7 @@ class DatabaseAwayMiddleware:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
-        if not isinstance(error, OperationalError | InterfaceError):
+        if not isinstance(error, OperationalError | InterfaceError) or is_of_a_statement(error):
             return None
         log.error("the database does not answer: %s", error)
         connection.close()  # the next request tries a fresh one
@@ -108,6 +139,32 @@ class DatabaseAwayMiddleware:
             "The database does not answer at the moment; ask again in a few seconds.",
             headers={"Retry-After": "5"},
         )
+
+
+class OddValuesMiddleware:
+    """Answers 400 where Django's admin would fail on a value that no column can have.
+
+    A NUL in a filter or a key (Postgres), a number of 30 digits (SQLite), a selected row whose
+    key is no number. Its forms refuse such values; its lists compare them with the rows'.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        match = request.resolver_match
+        if match is None or match.namespace != "admin":
+            return None
+        kinds: tuple[type[Exception], ...] = (DataError, OverflowError)
+        if ACTION_CHECKBOX_NAME in request.POST:
+            kinds = (*kinds, ValueError, ValidationError)
+        if not isinstance(error, kinds):
+            return None
+        log.warning("the admin can't look for this: %s", error)
+        return refuse(request, 400, "The address or the form has a value that no row can have.")
 
 
 class SessionCsrfMiddleware(CsrfViewMiddleware):

@@ -11,11 +11,11 @@ from .queue.models import BATCH
 
 
 def retry_all(keys: list[int], by: str) -> Done:
-    return carry_out(retry, batches(Run.objects.filter(pk__in=among(keys, int))), by)
+    return carry_out(by, (retry, batches(Run.objects.filter(pk__in=among(keys, int)))))
 
 
 def cancel_all(keys: list[int], by: str) -> Done:
-    return carry_out(cancel, batches(Run.objects.filter(pk__in=among(keys, int))), by)
+    return carry_out(by, (cancel, batches(Run.objects.filter(pk__in=among(keys, int)))))
 
 
 def retry(keys: list[int], by: str) -> int:

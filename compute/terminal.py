@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import time
@@ -10,13 +11,14 @@ from typing import Any
 
 from django.contrib.humanize.templatetags.humanize import intword
 from django.core.management import BaseCommand, CommandError, CommandParser
-from django.db import InterfaceError, OperationalError
+from django.db import DatabaseError, InterfaceError, OperationalError
 from django.forms import Form
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from .computations import all_computations
 from .models import Run, RunQuerySet
+from .queue import schema
 from .queue.among import among
 from .queue.models import Node
 from .several import batches
@@ -27,7 +29,21 @@ LOOK = 0.2
 PATIENCE = 2
 
 
-class RunCommand(BaseCommand):
+class MigratedCommand(BaseCommand):
+    """Says so if the database lacks migrations, where it would fail for want of a table."""
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        try:
+            return super().execute(*args, **options)
+        except DatabaseError as error:
+            with contextlib.suppress(DatabaseError):
+                names = schema.lacking()
+                if names:
+                    raise CommandError(schema.what_to_do(names)) from error
+            raise
+
+
+class RunCommand(MigratedCommand):
     """The result goes to stdout, all else to stderr; the exit code is 1 if the run fails."""
 
     def valid(self, form: Form) -> dict[str, Any]:
@@ -90,7 +106,7 @@ def follow(run: Run) -> None:
                 time.sleep(LOOK)
 
 
-class RunsCommand(BaseCommand):
+class RunsCommand(MigratedCommand):
     """Does something to runs that are named, or to all in a state; none is left out in silence."""
 
     #: What to do to the runs of some keys, on behalf of somebody; how many chunks it changed.

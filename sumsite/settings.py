@@ -80,6 +80,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "compute.middleware.DatabaseAwayMiddleware",
+    "compute.middleware.OddValuesMiddleware",
     "compute.middleware.SchemaMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "compute.middleware.CommonMiddleware",
@@ -210,6 +211,9 @@ Q_CLUSTER = {
     "recycle": 100_000,  # tiny tasks would recycle a worker every few seconds
     "label": "Task queue",
     "log_level": LOG_LEVEL,
+    # Queues beside the default one: `qcluster --name slow` takes what was queued with
+    # cluster="slow", and what stands here under that name is different in it.
+    "ALT_CLUSTERS": {},
 }
 
 # --- the computation --------------------------------------------------------------
@@ -328,7 +332,11 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
-        "lines": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"},
+        "lines": {
+            "()": "sumsite.logs.Lines",
+            "fmt": "{asctime} {levelname} {name}: {message}",
+            "style": "{",
+        },
         "json": {"()": "sumsite.logs.JsonLines"},
     },
     "filters": {"about": {"()": "compute.queue.logs.AboutFilter"}},

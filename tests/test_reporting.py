@@ -118,7 +118,8 @@ def test_a_failed_task_a_dead_worker_and_a_broken_page_are_reported(
         "tests.queue.functions.fail",
         "ValueError",
     ]
-    assert "Traceback (most recent call last)" in failed["logentry"]["formatted"]
+    assert failed["logentry"]["formatted"].endswith("ValueError: a failure of its own")
+    assert "Traceback (most recent call last)" in failed["extra"]["traceback"]
     assert failed["extra"]["task"] == task_id
     wait_until(lambda: sink.about("was killed by SIGKILL, starting another"), what="its death")
     wait_until(lambda: sink.about("for the 3rd time"), what="the task that failed of it")

@@ -26,7 +26,7 @@ from .lists import (
     few_values,
     value_block,
 )
-from .models import Job, JobState, Node, batched
+from .models import Job, JobState, Node
 
 #: How many kinds of failures are listed, those with the most first.
 KINDS_SHOWN = 20
@@ -116,7 +116,7 @@ class RecordAdmin(LightAdmin):
     grows_by = "stopped"
 
     def delete_all(self, keys: list[str], by: str) -> Done:
-        return bulk.carry_out(bulk.delete_records, batched(keys), by)
+        return bulk.delete_all(keys, by)
 
     @admin.display(description="seconds it ran")
     def time_taken(self, task: Any) -> str:
@@ -275,7 +275,8 @@ class QueueAdmin(LightAdmin, django_q.admin.QueueAdmin):
 
     @admin.display
     def function(self, package: OrmQ) -> str:
-        return shorten(str(package.func()), 1000)
+        # In the place of what is not signed stands the reason.
+        return shorten(str(package.func() or package.task_id()), 1000)
 
     @admin.display(description="called with")
     def called_with(self, package: OrmQ) -> str:
@@ -289,7 +290,7 @@ class QueueAdmin(LightAdmin, django_q.admin.QueueAdmin):
         return bulk.withdraw_all(keys, by)
 
     def delete_model(self, request: HttpRequest, obj: OrmQ) -> None:
-        bulk.withdraw([obj.pk], request.user.get_username())
+        bulk.withdraw_all([obj.pk], request.user.get_username())
 
 
 class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]

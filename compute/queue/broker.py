@@ -16,7 +16,7 @@ from django_q.humanhash import humanize
 from django_q.models import OrmQ
 from django_q.signing import BadSignature, SignedPackage
 
-from .call import one_line, take_enqueuing
+from .call import one_line, shorten, take_enqueuing
 from .claims import Lease, claim
 from .entry import enter
 from .models import Job, JobState, Node
@@ -147,7 +147,7 @@ class DatabaseBroker(ORM):
         if now - self._written[0] < SIGN_OF_LIFE and status == self._written[1]:
             return
         node = {
-            "name": humanize(stat.cluster_id.hex),
+            "name": node_name(stat.cluster_id.hex),
             "host": stat.host,
             "pid": stat.pid,
             "workers": len(stat.workers),
@@ -186,6 +186,13 @@ def is_of(signed: str, task: dict[str, Any]) -> bool:
         return bool(SignedPackage.loads(signed)["id"] == task["id"])
     except Exception:  # no package of django-q2's at all
         return False
+
+
+def node_name(node: str) -> str:
+    """What people call a node; with its queue, if that is not the default one."""
+    name = humanize(node)
+    other = Conf.CLUSTER_NAME != Conf.PREFIX
+    return shorten(f"{name} ({Conf.CLUSTER_NAME})" if other else name, 100)
 
 
 def node_id(key: str) -> str:

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from typing import Any, NamedTuple
 
 from django.db import InterfaceError, OperationalError, transaction
+from django.db.models import Exists, OuterRef
+from django.db.models.functions import Now
 from django_q.models import Failure, OrmQ, Success, Task
 from django_q.tasks import async_task
 
@@ -19,16 +22,18 @@ from .among import among
 from .call import one_line
 from .fanout import async_iter
 from .models import BATCH, Job, batched
+from .signals import groups_changed
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
 #: Seconds after which a request begins no further step.
-PATIENCE = 1.0
-#: How many rows make a step where each takes a moment of its own: a new task, or a group that
-#: somebody has to be told of.
+PATIENCE = 0.5
+#: How many keys make a step if each takes a moment of its own: a new task, or a group that
+#: somebody shows.
 FEW = 100
+
+#: How long queued tasks are held back that are to be removed; then they are up again.
+HELD = timedelta(hours=1)
 
 #: Does something to the rows of these keys, on behalf of a person; how many it changed.
 Step = Callable[[list[Any], str], int]
@@ -45,33 +50,33 @@ class Done(NamedTuple):
         return f"{self.changed:,} {what}.{later}"
 
 
-def carry_out(step: Step, batches: Iterable[list[Any]], by: str) -> Done:
-    """Take the steps that there is time for, the first in any case; each other becomes a task."""
+def carry_out(by: str, *steps: tuple[Step, Iterable[list[Any]]]) -> Done:
+    """Do to the keys of each batch what its step does, the first in any case.
+
+    When there is no time for more, a task is queued for each batch that is left. Of `tell`
+    nobody counts the keys.
+    """
     until = time.monotonic() + PATIENCE
-    left = list(batches)
-    count = 0
+    left = [(step, batch) for step, batches in steps for batch in batches]
+    changed = 0
     while left:
-        count += step(left.pop(0), by)
+        step, batch = left.pop(0)
+        changed += step(batch, by)
         if time.monotonic() > until:
             break
     if left:
-        name = str(getattr(step, "__name__", step)).replace("_", " ")
-        async_iter(step, [(batch, by) for batch in left], task_name=f"{name}, for {by}")
-    return Done(count, sum(map(len, left)))
+        async_iter(take, [(step, batch, by) for step, batch in left], task_name=f"for {by}")
+    return Done(changed, sum(len(batch) for step, batch in left if step is not tell))
 
 
-def by_group(rows: Iterable[tuple[T, str]]) -> Iterator[list[T]]:
-    """Keys of rows with their groups, in batches of few groups: of each somebody is told."""
-    batch: list[T] = []
-    met: set[str] = set()
-    for key, group in sorted(rows, key=lambda row: row[1]):
-        if len(batch) == BATCH or len(met | {group}) > FEW:
-            yield batch
-            batch, met = [], set()
-        batch.append(key)
-        met.add(group)
-    if batch:
-        yield batch
+def take(step: Step, keys: list[Any], by: str) -> int:
+    return step(keys, by)
+
+
+def tell(groups: list[str], by: str) -> int:
+    """Say that these groups have changed, where that was left until later."""
+    groups_changed.send(sender=Job, groups=set(groups))
+    return 0
 
 
 # --- failed tasks, and records of others ---------------------------------------------------
@@ -79,10 +84,11 @@ def by_group(rows: Iterable[tuple[T, str]]) -> Iterator[list[T]]:
 
 def resubmit_all(keys: list[str], by: str) -> Done:
     """Queue failed tasks again: the very job of each, or else a task like it."""
-    jobs = set(Job.objects.filter(pk__in=among(keys)).values_list("pk", flat=True))
-    others = [key for key in keys if key not in jobs]
-    of_jobs = [key for key in keys if key in jobs]
-    return carry_out(resubmit, [*batched(of_jobs), *batched(others, FEW)], by)
+    has_job = Exists(Job.objects.filter(pk=OuterRef("pk")))
+    without = Failure.objects.filter(~has_job, pk__in=among(keys)).order_by()
+    others = list(without.values_list("pk", flat=True))
+    of_jobs = list(set(keys).difference(others)) if others else keys
+    return carry_out(by, (resubmit, batched(of_jobs)), (resubmit, batched(others, FEW)))
 
 
 def resubmit(keys: list[str], by: str) -> int:
@@ -104,7 +110,7 @@ def queue_in_its_place(failure: Failure) -> bool:
 
 def run_again_all(keys: list[str], by: str) -> Done:
     """Queue tasks like those that have ended well; what these returned stays."""
-    return carry_out(run_again, batched(keys, FEW), by)
+    return carry_out(by, (run_again, batched(keys, FEW)))
 
 
 def run_again(keys: list[str], by: str) -> int:
@@ -129,7 +135,11 @@ def queue_another(task: Task) -> bool:
     return True
 
 
-def delete_records(keys: list[str], by: str) -> int:
+def delete_all(keys: list[str], by: str) -> Done:
+    return carry_out(by, (delete, batched(keys)))
+
+
+def delete(keys: list[str], by: str) -> int:
     return int(Task.objects.filter(pk__in=among(keys)).delete()[0])
 
 
@@ -137,31 +147,40 @@ def delete_records(keys: list[str], by: str) -> int:
 
 
 def withdraw_all(queue_ids: list[int], by: str) -> Done:
-    """Remove queued tasks, whose jobs are cancelled."""
-    jobs = Job.objects.filter(queue_id__in=among(queue_ids, int)).order_by()
-    groups = dict(jobs.values_list("queue_id", "group"))
-    rows = ((queue_id, groups.get(queue_id, "")) for queue_id in queue_ids)
-    return carry_out(withdraw, by_group(rows), by)
+    """Remove queued tasks, whose jobs are cancelled.
+
+    What is not removed in the first step nobody starts meanwhile: the tasks that see to it
+    would come behind it.
+    """
+    later = OrmQ.objects.filter(pk__in=among(queue_ids[BATCH:], int), lock__lte=Now())
+    later.update(lock=Now() + HELD)
+    jobs = Job.objects.filter(queue_id__in=among(queue_ids, int)).unsettled().order_by()
+    groups = list(jobs.values_list("group", flat=True).distinct())
+    return carry_out(by, (withdraw, batched(queue_ids)), (tell, batched(groups, FEW)))
 
 
 def withdraw(queue_ids: list[int], by: str) -> int:
     jobs = Job.objects.filter(queue_id__in=among(queue_ids, int))
-    count = jobs.cancel(f"cancelled by {by}")
+    count = jobs.withdraw(f"cancelled by {by}")
     without_job, _ = OrmQ.objects.filter(pk__in=among(queue_ids, int)).delete()
     return count + int(without_job)
 
 
 def cancel_all(keys: list[str], by: str) -> Done:
+    """Cancel jobs, those that have not ended."""
     jobs = Job.objects.filter(pk__in=among(keys)).unsettled().order_by()
-    return carry_out(cancel, by_group(jobs.values_list("pk", "group")), by)
+    groups = list(jobs.values_list("group", flat=True).distinct())
+    open_ = list(jobs.values_list("pk", flat=True))
+    return carry_out(by, (cancel, batched(open_)), (tell, batched(groups, FEW)))
 
 
 def cancel(keys: list[str], by: str) -> int:
-    return Job.objects.filter(pk__in=among(keys)).cancel(f"cancelled by {by}")
+    return Job.objects.filter(pk__in=among(keys)).withdraw(f"cancelled by {by}")
 
 
 def retry_all(keys: list[str], by: str) -> Done:
-    return carry_out(retry, batched(keys), by)
+    """Queue failed jobs again."""
+    return carry_out(by, (retry, batched(keys)))
 
 
 def retry(keys: list[str], by: str) -> int:

@@ -123,7 +123,7 @@ class Call:
                 self.task["dropped"] = True
                 return None
             self.task["dropped"] = not persistently(partial(delivery.fail, error))
-            self.task["error_class"] = type(error).__name__
+            self.task["error_class"], self.task["error"] = type(error).__name__, one_line(error)
             expected = isinstance(error, Exception | TimeoutException)
             if self.task.get("sync") or (expected and message_of(error) is not None):
                 raise
@@ -135,7 +135,7 @@ class Call:
             raise  # the next delivery will write its own
         except Exception as error:  # the database takes everything but this outcome
             persistently(partial(delivery.fail, error))
-            self.task["error_class"] = type(error).__name__
+            self.task["error_class"], self.task["error"] = type(error).__name__, one_line(error)
             raise
         return result
 
@@ -181,7 +181,7 @@ class Delivery:
         return self.settle(JobState.DONE, result, stored, {"result": stored, "payload": ""})
 
     def fail(self, error: BaseException) -> bool:
-        report = f"{message_of(error)} : {''.join(traceback.format_exception(error))}"
+        report = storable(f"{message_of(error)} : {''.join(traceback.format_exception(error))}")
         outcome = {"error": one_line(error), "error_class": type(error).__name__[:200]}
         package = OrmQ.objects.filter(pk=self.lease.queue_id).first()
         if package is not None:  # without one (`sync=True`) the job has its payload already
@@ -330,8 +330,13 @@ def shown(value: Any) -> str:
 
 def shorten(text: str, length: int) -> str:
     """At most `length` characters, and none that a database does not store."""
-    text = text.replace("\0", "").encode("utf-8", "replace").decode()
+    text = storable(text)
     return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
+def storable(text: str) -> str:
+    """A text that databases and pages take: what UTF-8 can't say, as \\udce9 is, escaped."""
+    return text.replace("\0", "").encode("utf-8", "backslashreplace").decode()
 
 
 def message_of(error: BaseException) -> str | None:

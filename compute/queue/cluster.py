@@ -150,7 +150,8 @@ class Code:  # pragma: no cover - used by Supervisor
         check = [sys.executable, "manage.py", "check"]
         tried = subprocess.run(check, cwd=settings.BASE_DIR, capture_output=True, text=True)  # noqa: S603
         if tried.returncode:
-            log.error("the changed code can't be loaded, the old one goes on:\n%s", tried.stderr)
+            extra = {"traceback": tried.stderr}
+            log.error("the changed code can't be loaded, the old one goes on", extra=extra)
         return tried.returncode == 0
 
 

@@ -167,24 +167,29 @@ class JobQuerySet(models.QuerySet["Job"]):
             job.fail(reason, error_class)
 
     def cancel(self, reason: str) -> int:
-        """Withdraw what waits, and stop what runs, wherever; how many jobs that were.
+        """Withdraw what waits, and stop what runs, wherever; how many jobs that were."""
+        groups = set(self.unsettled().order_by().values_list("group", flat=True).distinct())
+        count = self.withdraw(reason)
+        if groups:
+            groups_changed.send(sender=Job, groups=groups)
+        return count
+
+    def withdraw(self, reason: str) -> int:
+        """The same, and whoever shows the groups has yet to be told.
 
         A node notices within a second and ends the worker, whatever that is doing; an
         outcome that is quicker than this counts. Two commits, for a claim locks package
         and job in the other order: a package that a crash leaves between them has no
         job to run, and the worker that gets it drops it.
         """
-        jobs = list(self.unsettled().order_by().values_list("pk", "group"))
         count = 0
-        for batch in batched(jobs):
-            chosen = Job.objects.filter(pk__in=among([pk for pk, _ in batch]))
+        for batch in batched(list(self.unsettled().order_by().values_list("pk", flat=True))):
+            chosen = Job.objects.filter(pk__in=among(batch))
             count += chosen.unsettled().update(
                 state=JobState.CANCELLED, finished_at=Now(), error=reason, payload=""
             )
             cancelled = chosen.filter(state=JobState.CANCELLED)
             OrmQ.objects.filter(pk__in=cancelled.values("queue_id")).delete()
-        if jobs:
-            groups_changed.send(sender=Job, groups={group for _, group in jobs})
         return count
 
     def retry(self) -> int:

@@ -82,8 +82,9 @@ def report(tasks: list[dict[str, Any]], broker: Broker) -> None:
         if task["success"]:
             log.info("done: %s", task["name"], extra=extra)
         else:
-            extra["error_class"] = task.get("error_class")
-            log.error("failed: %s: %s", task["name"], task["result"], extra=extra)
+            why, report = task.get("error"), str(task["result"] or "")
+            extra |= {"error_class": task.get("error_class"), "traceback": report}
+            log.error("failed: %s: %s", task["name"], why or report[:500], extra=extra)
     groups = through(told)
     if groups:
         groups_changed.send_robust(sender=Job, groups=groups)

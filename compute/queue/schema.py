@@ -28,6 +28,12 @@ def lacking() -> list[str]:
     return [f"{migration.app_label}.{migration.name}" for migration, _ in plan]
 
 
+def what_to_do(names: list[str]) -> str:
+    """What a developer or an operator is told."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"The database lacks {', '.join(names[:3])}{more}: run `./manage.py migrate`."
+
+
 def wait(stopped: Callable[[], object]) -> None:
     """Return when the database answers and lacks nothing, or when `stopped()` is true."""
     said = ""

@@ -84,9 +84,11 @@ def test_the_log_tells_what_became_of_a_task(node, caplog):
     async_task(ADD, 1)
     async_task(functions.fail)
     node.run()
-    lines = [(record.levelname, record.getMessage().split(" : ")[0]) for record in caplog.records]
-    assert ("INFO", "done: add(1)") in lines
-    assert ("ERROR", "failed: fail(): no luck") in lines
+    lines = {record.getMessage(): record for record in caplog.records}
+    assert lines["done: add(1)"].levelname == "INFO"
+    failed = lines["failed: fail(): ValueError: no luck"]
+    assert failed.levelname == "ERROR"
+    assert "Traceback (most recent call last)" in failed.traceback
 
 
 def test_a_delivery_whose_outcome_is_dropped_is_not_told_of(node, other_node, caplog):

@@ -135,7 +135,7 @@ def test_the_admin_shows_it_unread(node, forged, crater, admin):
     change = reverse("admin:django_q_ormq_change", args=[row.pk])
     for page in (QUEUE, change, reverse("admin:django_q_ormq_delete", args=[row.pk])):
         assert admin.get(page).status_code == 200
-    assert "*BadSignature" in admin.get(QUEUE).content.decode()
+    assert "*BadSignature" in admin.get(change).content.decode()
     the_job().fail("it had to be", "Ended")
     failure = reverse("admin:django_q_failure_change", args=[the_job().pk])
     for page in (FAILURES, failure, reverse("admin:queue_job_change", args=[the_job().pk])):

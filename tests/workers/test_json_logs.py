@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
-from urllib.request import urlopen
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 from django_q.tasks import async_task
 
+from compute.queue.fanout import async_iter
 from compute.queue.models import Job, Node
 from tests.processes import Process, Processes, wait_until
 from tests.workers.test_node import wait_for_state
@@ -49,7 +52,8 @@ def test_every_line_of_a_node_and_of_a_web_server_is_json(processes: Processes) 
         assert 0 <= line["seconds"] < 30
     (line,) = [each for each in said(node, "failed: ") if each["task"] == failed]
     assert (line["level"], line["error_class"]) == ("ERROR", "ValueError")
-    assert "Traceback" in line["message"]
+    assert line["message"].endswith("ValueError: math domain error")
+    assert "Traceback" in line["exc_info"]
     (line,) = [each for each in said(node, "failed: ") if each["task"] == killed]
     assert (line["attempt"], line["error_class"], line["node"]) == (3, "WorkerDied", row.pk)
     assert [each["attempt"] for each in said(node, "again: ")] == [2, 3]
@@ -65,9 +69,29 @@ def test_every_line_of_a_node_and_of_a_web_server_is_json(processes: Processes) 
     assert said(web, "Booting worker")
 
 
-def test_lines_for_people_are_as_they_were(processes: Processes) -> None:
+def test_lines_for_people_name_the_task_at_their_end(processes: Processes) -> None:
     node = processes.node()
     task_id = async_task("math.factorial", 5)
+    group = async_iter("math.factorial", [6, 7])
     wait_for_state(task_id, Job.State.DONE)
-    node.wait_for_output(r"(?m)^\S+ \S+ INFO compute.queue.monitor: done: factorial\(5\)$")
-    assert task_id not in node.text()
+    start = r"(?m)^\S+ \S+ INFO compute.queue.monitor: done: "
+    node.wait_for_output(rf"{start}factorial\(5\) \[task={task_id}\]$")
+    second = Job.objects.get(group=group, position=1).pk
+    node.wait_for_output(rf"{start}factorial\(7\) \[task={second} run={group} chunk=2\]$")
+
+
+def test_a_message_with_lines_of_its_own_makes_none(processes: Processes) -> None:
+    """Neither in a node's log nor in a web server's, whatever somebody sends."""
+    node = processes.node()
+    evil = "x\n2026-01-01 00:00:00,000 INFO root: forged\x1b[31m\u2028caf\udce9"
+    wait_for_state(async_task("tests.queue.functions.fail", evil), Job.State.FAILED)
+    node.wait_for_output(r"failed: fail\(.* forged.*\[31m.*\[task=\w+\]\n    ")
+    web, site = processes.web(DEBUG="0", ALLOWED_HOSTS="localhost", WEB_CONCURRENCY="1")
+    headers = {"User-Agent": "a\x9b31m", "X-Forwarded-For": "9.9.9.9, 203.0.113.7"}
+    with pytest.raises(HTTPError) as caught:
+        urlopen(Request(f"{site}/%0Aforged/?secret", headers=headers))
+    caught.value.close()
+    web.wait_for_output(r'(?m)203\.0\.113\.7 "GET /%0Aforged/" \d+ \d+ [\d.]+ "a\\x9b31m"$')
+    for process in (node, web):
+        assert not re.search(r"(?m)^(2026-01-01|forged)|[\x1b\x9b\u2028]", process.text())
+    assert "secret" not in web.text()

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
-from django.core.management import BaseCommand, CommandError, CommandParser
+from django.core.management import CommandError, CommandParser
 from django.db import connection
 
 from compute.retention import prune
+from compute.terminal import MigratedCommand
 
 
-class Command(BaseCommand):
+class Command(MigratedCommand):
     help = (
         "Removes runs, tasks and dead nodes that ended long ago, in small steps and mostly "
         "waiting, so that running nodes hardly notice. What is unfinished stays."

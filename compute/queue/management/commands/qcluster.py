@@ -1,5 +1,7 @@
 """`manage.py qcluster`: a queue server. Stands before django-q2's command of that name."""
 
+import os
+import sys
 from typing import Any
 
 from django_q.management.commands.qcluster import Command as DjangoQCommand
@@ -11,4 +13,10 @@ class Command(DjangoQCommand):
     help = "Starts a queue server (a node): takes tasks from the database and runs them."
 
     def handle(self, *args: Any, **options: Any) -> None:  # pragma: no cover - tests/workers
+        name = options["cluster_name"]
+        if name and os.environ.get("Q_CLUSTER_NAME") != name:
+            # django-q2 has read its configuration by now, so it is started anew with the name,
+            # which what it starts inherits, also when the code has changed.
+            os.environ["Q_CLUSTER_NAME"] = name
+            os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
         Supervisor().run(once=options["run_once"])
