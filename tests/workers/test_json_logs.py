@@ -87,7 +87,8 @@ def test_a_message_with_lines_of_its_own_makes_none(processes: Processes) -> Non
     wait_for_state(async_task("tests.queue.functions.fail", evil), Job.State.FAILED)
     node.wait_for_output(r"failed: fail\(.* forged.*\[31m.*\[task=\w+\]\n    ")
     web, site = processes.web(DEBUG="0", ALLOWED_HOSTS="localhost", WEB_CONCURRENCY="1")
-    headers = {"User-Agent": "a\x9b31m", "X-Forwarded-For": "9.9.9.9, 203.0.113.7"}
+    forwarded = {"X-Forwarded-For": "9.9.9.9, 203.0.113.7", "X-Forwarded-Proto": "https"}
+    headers = {"User-Agent": "a\x9b31m", **forwarded}
     with pytest.raises(HTTPError) as caught:
         urlopen(Request(f"{site}/%0Aforged/?secret", headers=headers))
     caught.value.close()
