@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from datetime import datetime
 from statistics import median
@@ -503,6 +504,12 @@ class Run(models.Model):
     def readable(self) -> str:
         """The result as people read it; of one that older code has noted, as Python prints it."""
         return self.shown or shorten(plain(self.result), LONGEST)
+
+    @property
+    def brief(self) -> str:
+        """The same in a list, which has read no more than the beginning of the result."""
+        began: str = self.shown or getattr(self, "began", None) or ""
+        return f"{int(began):,}" if re.fullmatch("[0-9]{1,40}", began) else began
 
     def retry(self) -> int:
         """Queue every failed chunk again, or else what failed to combine them; how many jobs."""

@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 from django.conf import settings
 from django.core.paginator import Paginator
 from django.db import models
+from django.db.models.functions import Cast, Left
 from django.http import HttpRequest, QueryDict
 from django.urls import reverse
 from django.utils import timezone
@@ -34,6 +35,8 @@ LATELY = timedelta(hours=1)
 RUNS_PLOTTED = 100
 #: Up to how many seconds of a run its page asks how often, in seconds.
 PAUSES = ((60, 1), (600, 2), (inf, 5))
+#: Characters of a result in a list, at most.
+BEGINNING = 60
 #: Characters of a result that a button copies, at most.
 COPIED = 5_000
 #: How many failed chunks a run's page describes.
@@ -69,7 +72,9 @@ def runs_context(request: HttpRequest, computation: Computation | None = None) -
     tabs += [(value, label, counts.get(value, 0)) for value, label in Run.State.choices]
     if state in Run.State.values:
         runs = runs.filter(state=state)
-    runs = runs.defer("result", "parameters", "given")  # large, and of no use in a list
+    # Large, and of no use in a list; of results that older code has noted the beginning.
+    runs = runs.defer("result", "parameters", "given")
+    runs = runs.annotate(began=Left(Cast("result", models.TextField()), BEGINNING))
     page = Paginator(runs, RUNS_PER_PAGE).get_page(asked.get("page"))
     return {
         **site_context(request),
