@@ -153,7 +153,7 @@ def run_context(request: HttpRequest, run: Run, progress: Progress) -> dict[str,
         "running": running,
         "every": pause(pace.elapsed),
         "progress": progress,
-        "combining": run.combine_job if run.is_combining(progress) else None,
+        **combining_context(run, progress),
         "pace": pace,
         "fraction": fraction,
         "rate": length * fraction / pace.elapsed if pace.elapsed else 0,
@@ -172,6 +172,14 @@ def run_context(request: HttpRequest, run: Run, progress: Progress) -> dict[str,
         "copyable": len(run.readable) < COPIED,
         "told": settings.DEBUG or request.user.is_staff,
     }
+
+
+def combining_context(run: Run, progress: Progress) -> dict[str, Any]:
+    """The task that combines the chunks, while it waits or runs, and for how many seconds."""
+    job = run.combine_job if run.is_combining(progress) else None
+    since = job.started_at if job and job.state == Job.State.RUNNING else None
+    seconds = (timezone.now() - since).total_seconds() if since else None
+    return {"combining": job, "combining_for": seconds}
 
 
 def fraction_in_words(fraction: float) -> str:
