@@ -19,7 +19,7 @@ from .computation import LONGEST, Computation, ComputationError, plain
 from .computations import all_computations
 from .models import Run, RunState
 from .queue import overview
-from .queue.call import UnknownHereError, shorten
+from .queue.call import UnknownHereError, persistently, shorten
 from .queue.results import in_order
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ def combine(task_id: str) -> None:
     Raises what the computation's `combine` raises, and NotKeptError for a result that JSON
     can't keep. A computation that this node's code lacks is left to nodes of other code.
     """
-    run = Run.objects.get(task_id=task_id)
+    run = persistently(lambda: Run.objects.get(task_id=task_id))
     computation = all_computations().get(run.computation)
     if computation is None:
         name = run.computation
@@ -39,14 +39,19 @@ def combine(task_id: str) -> None:
     result = the_result(run, computation)
     kept = values.kept(result)
     shown, trouble = in_words(computation, result, kept)
+    persistently(lambda: note(run, kept, shown, trouble))
+
+
+def note(run: Run, result: Any, shown: str, trouble: str) -> None:
+    """Write the result on the run, unless it has ended in another way meanwhile."""
     mine = Run.objects.filter(pk=run.pk)
     took = mine.filter(state=RunState.IN_PROGRESS).update(
         state=RunState.DONE,
-        result=kept,
+        result=result,
         shown=shown,
         trouble=trouble,
         finished_at=Now(),
-        work_seconds=overview.pace(task_id).work,
+        work_seconds=overview.pace(run.task_id).work,
     )
     if not took:  # a web server of the version before has noted the result, but not this
         mine.filter(state=RunState.DONE, shown="").update(shown=shown)
@@ -58,7 +63,7 @@ def the_result(run: Run, computation: Computation) -> Any:
     if run.chunk_size is None:
         return next(results)
     result = computation.combine(results)
-    if run.jobs.count() < run.chunks:
+    if persistently(run.jobs.count) < run.chunks:
         raise LookupError("its chunks have been removed")
     return result
 

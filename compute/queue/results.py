@@ -10,11 +10,13 @@ import io
 import pickle
 from base64 import b64decode
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from django.db import models
 from django.db.models.functions import Cast
 
+from .call import persistently
 from .models import Job, JobState
 
 #: Rows read at a time.
@@ -26,16 +28,18 @@ SHORT = 64 * 1024
 def in_order(group: str) -> Iterator[Any]:
     """The results of a group that is done, in the order of its arguments.
 
-    Between two pages no cursor is open and no transaction, however long the caller takes.
+    Between two pages no cursor is open and no transaction, however long the caller takes. A
+    database that is away is waited for, a minute at most.
     """
     last = -1
-    while True:
-        done = Job.objects.filter(group=group, state=JobState.DONE, position__gt=last)
-        page = list(done.order_by("position").values_list("position", "result")[:PAGE])
-        if not page:
-            return
+    while page := persistently(partial(page_after, group, last)):
         last = page[-1][0]
         yield from (result for _, result in page)
+
+
+def page_after(group: str, position: int) -> list[tuple[int, Any]]:
+    done = Job.objects.filter(group=group, state=JobState.DONE, position__gt=position)
+    return list(done.order_by("position").values_list("position", "result")[:PAGE])
 
 
 def plain_result(task_id: str) -> tuple[Any] | None:
