@@ -56,6 +56,17 @@ class RetryView(CancelView):
         return run.retry()
 
 
+class CombineView(CancelView):
+    """Makes one result of the chunks' once more, after the code that could not was mended."""
+
+    done = "combined"
+
+    def act(self, run: Run) -> int:
+        ensure_room(self.request, runs=1, pieces=1)
+        Run.objects.filter(pk=run.pk).update(client=client_of(self.request))
+        return int(run.combine_again())
+
+
 class AgainView(StartView):
     """Starts what another run computed once more, in chunks of the same or another size."""
 
@@ -74,9 +85,9 @@ class AgainView(StartView):
     def given(self) -> dict[str, Any]:
         """What was typed for the other run; the chunk size may be another."""
         given = {name: retyped(value) for name, value in self.run.parameters.items()}
-        length = self.computation.length
+        length = self.run.length()
         if length is not None:
-            same = self.run.chunk_size or max(1, length(**self.run.parameters))  # one task: all
+            same = self.run.chunk_size or max(1, length)  # one task: all
             given["chunk_size"] = parameters(self.request).get("chunk_size", str(same))
         return given
 

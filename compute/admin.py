@@ -37,7 +37,7 @@ class RunAdmin(ReadOnlyAdmin):
     heavy = LARGE
     exclude = LARGE
     readonly_fields = tuple(as_text(name) for name in LARGE)
-    actions = ["retry", "cancel"]
+    actions = ["retry", "combine", "cancel"]
 
     def has_retry_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("compute.change_run")
@@ -45,6 +45,10 @@ class RunAdmin(ReadOnlyAdmin):
     @admin.action(description="Retry the failed chunks of selected runs", permissions=["retry"])
     def retry(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
         self.do(request, queryset, several.retry_all, "task(s) queued again")
+
+    @admin.action(description="Combine the chunks of selected runs again", permissions=["retry"])
+    def combine(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
+        self.do(request, queryset, several.combine_all, "task(s) queued again")
 
     @admin.action(description="Cancel selected runs", permissions=["retry"])
     def cancel(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:

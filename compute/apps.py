@@ -2,8 +2,6 @@ from typing import Any
 
 from django.apps import AppConfig
 
-from .queue.among import among
-
 
 class ComputeConfig(AppConfig):
     """Runs: what people ask for, cut into jobs, and what becomes of them."""
@@ -12,9 +10,12 @@ class ComputeConfig(AppConfig):
     verbose_name = "Computations"
 
     def ready(self) -> None:
-        from .queue.signals import groups_changed
+        from .queue.signals import groups_changed, looking_around
+        from .values import allow_long_integers
 
+        allow_long_integers()
         groups_changed.connect(refresh_runs, dispatch_uid="compute.apps.refresh_runs")
+        looking_around.connect(look_around, dispatch_uid="compute.apps.look_around")
 
 
 def refresh_runs(sender: Any, groups: set[str], at_work: bool = False, **kwargs: Any) -> None:
@@ -28,13 +29,22 @@ def refresh_runs(sender: Any, groups: set[str], at_work: bool = False, **kwargs:
         Run.objects.at_work(groups)
         return
     failed = None
-    runs = Run.objects.select_related("sweep").filter(task_id__in=among(groups))
-    for run in runs:
+    for run in Run.objects.of_groups(groups).select_related("sweep"):
         try:
             run.refresh()
-            if run.sweep:
-                run.sweep.advance()
+            if run.sweep and run.state != Run.State.IN_PROGRESS:
+                run.sweep.queue_advance()
         except Exception as error:
             failed = error
     if failed:
         raise failed
+
+
+def look_around(sender: Any, **kwargs: Any) -> None:
+    """See to what a node that was killed has left: ends that nobody noted, runs of a sweep,
+    samples that nobody has tried."""
+    from .models import Run, Speed, Sweep
+
+    Run.objects.settle()
+    Sweep.objects.settle()
+    Speed.objects.ask()

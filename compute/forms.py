@@ -34,7 +34,7 @@ class ChunkSizeForm(forms.Form):
         chunk_size = self.cleaned_data.get("chunk_size")
         if chunk_size is None or self.errors or self.computation.length is None:
             return cleaned
-        length = self.computation.length(**self.parameters)
+        length = self.computation.length_of(self.parameters) or 0
         smallest = smallest_chunk_size(length)
         if chunk_size < smallest:
             self.add_error(

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import re
+from collections.abc import Callable
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse, QueryDict
 from django.urls import reverse
 from django.views import View
 from django_htmx.middleware import HtmxDetails
 
-from .computation import Computation
+from .computation import Computation, ComputationError
 from .computations import all_computations
 from .forms import ChunkSizeForm, form_for
 from .limits import RETRY_AFTER, TooMuch, within_limits
@@ -24,6 +27,8 @@ from .pages import (
     timeline_context,
 )
 from .replies import of_two_shapes, page_or_json, refuse, wants_page
+
+log = logging.getLogger(__name__)
 
 
 class HtmxHttpRequest(HttpRequest):
@@ -42,6 +47,8 @@ class ReplyView(View):
             return super().dispatch(request, *args, **kwargs)  # type: ignore[return-value]
         except Run.DoesNotExist:  # removed since this request found it
             return refuse_unknown(request)
+        except ComputationError as error:
+            return refuse_mistake(request, error)
 
     def http_method_not_allowed(
         self, request: HttpRequest, *args: Any, **kwargs: Any
@@ -113,16 +120,19 @@ class StartView(FormView):
     """Starts a run, and tells where its progress can be followed."""
 
     def form_valid(self, form: ChunkSizeForm) -> HttpResponse:
+        start = self.plan(form)
         try:
             with within_limits(self.request):  # the run, its jobs and the queued tasks, or nothing
-                run = self.start(**form.cleaned_data)
+                run = start()
                 own(self.request, run)
         except TooMuch as error:
             return self.refuse_too_much(form, error)
         return reply_with(self.request, self.address(run), {})
 
-    def start(self, chunk_size: int | None = None, **parameters: Any) -> Run:
-        return Run.objects.start(self.computation, parameters, chunk_size)
+    def plan(self, form: ChunkSizeForm) -> Callable[[], Run]:
+        """What starts the run. An author's code is called here, and not in the transaction."""
+        chunk_size = form.cleaned_data.get("chunk_size")
+        return Run.objects.plan(self.computation, form.parameters, chunk_size).start
 
     def address(self, run: Run) -> str:
         return run.get_absolute_url()
@@ -196,6 +206,14 @@ def find_run(request: HttpRequest) -> Run | HttpResponse:
     known = re.fullmatch(r"[0-9a-f]{32}", task_id)
     run = Run.objects.filter(task_id=task_id).first() if known else None
     return run or refuse_unknown(request)
+
+
+def refuse_mistake(request: HttpRequest, error: ComputationError) -> HttpResponse:
+    """A computation's own code is wrong: its author is told how, others that it is."""
+    log.error("%s", error, exc_info=error)
+    told = settings.DEBUG or request.user.is_staff
+    detail = "This computation has a mistake in its code, which is logged; nothing was started."
+    return refuse(request, 422, str(error) if told else detail)
 
 
 def refuse_unknown(request: HttpRequest) -> HttpResponse:

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Collection
+from datetime import datetime
 from statistics import median
 from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db import models, transaction
+from django.db import DatabaseError, InterfaceError, OperationalError, models, transaction
 from django.db.models.functions import Now
 from django.urls import reverse
 from django_q.tasks import async_task
 
-from . import chunking
-from .computation import Computation, sampled_speed
+from . import chunking, values
+from .computation import LONGEST, Computation, ComputationError, plain, sampled_speed
 from .computations import all_computations
 from .queue import overview
 from .queue.among import among
-from .queue.call import one_line, shorten
+from .queue.call import UnknownHereError, one_line, path_of, shorten
 from .queue.fanout import async_iter
 from .queue.models import Job, JobQuerySet, JobState, Node
+from .queue.results import in_order, plain_result
 
 log = logging.getLogger(__name__)
 
@@ -56,49 +59,121 @@ class RunState(models.TextChoices):
 #: how many such runs are asked.
 TELLING, TOLD = 0.05, 5
 #: What a run notes of its jobs.
-NOTED = ("state", "result", "trouble", "finished_at", "work_seconds")
+NOTED = ("state", "result", "shown", "combine_id", "trouble", "finished_at", "work_seconds")
+#: What makes one result of the chunks', on a worker.
+COMBINE = "compute.combining.combine"
+#: What starts the next run of a sweep.
+ADVANCE = "compute.models.advance"
+#: What tries a computation's sample.
+MEASURE = "compute.models.measure"
+
+
+class Plan(NamedTuple):
+    """A run that can be started: what an author's callables have said of it.
+
+    Made before the transaction that queues it, so that none is held over their code.
+    """
+
+    computation: Computation
+    function: Callable[..., Any]
+    parameters: dict[str, Any]
+    title: str
+    #: The arguments of each call, and how large a chunk is; None for one task.
+    chunks: list[tuple[Any, ...]]
+    chunk_size: int | None = None
+    length: int | None = None
+    why: str = ""
+
+    def start(self) -> Run:
+        """Queue it; run and tasks, or nothing. ComputationError if its arguments can't travel."""
+        try:
+            with transaction.atomic():
+                if self.chunk_size is None:
+                    task_id = async_task(self.function, *self.chunks[0], task_name=self.title)
+                else:
+                    task_id = async_iter(self.function, self.chunks, task_name=self.title)
+                return Run.objects.note(
+                    task_id,
+                    self.computation,
+                    self.parameters,
+                    title=self.title,
+                    chunk_size=self.chunk_size,
+                    chunks=len(self.chunks),
+                    why=self.why,
+                )
+        except DatabaseError:
+            raise
+        except Exception as error:  # whatever pickling the arguments may raise
+            raise ComputationError(
+                f"{self.computation}: its tasks can't be queued: {one_line(error)}."
+            ) from error
 
 
 class RunQuerySet(models.QuerySet["Run"]):
     def unfinished(self) -> int:
-        """How many runs are unfinished; those found settled are noted as such on the way.
+        """How many runs are unfinished; those found settled are noted as such on the way."""
+        self.settle()
+        return self.filter(state=RunState.IN_PROGRESS).count()
 
-        A run is noted by the node that settles its last chunk; this finds what a node
-        that was killed at that moment left behind.
+    def settle(self) -> None:
+        """Note the end of runs whose jobs have settled, and start what combines their chunks.
+
+        A node does so when it has settled a run's last chunk; this finds what one that was
+        killed at that moment left behind. A run that can't be noted keeps no other from it.
         """
-        marked = self.filter(state=RunState.IN_PROGRESS)
-        unsettled = Job.objects.filter(group=models.OuterRef("task_id")).unsettled()
-        for run in marked.exclude(models.Exists(unsettled)):
-            run.refresh()
-        return marked.count()
+        unsettled = Job.objects.unsettled()
+        marked = self.filter(state=RunState.IN_PROGRESS).defer("result", "parameters", "given")
+        marked = marked.exclude(models.Exists(unsettled.filter(group=models.OuterRef("task_id"))))
+        marked = marked.exclude(models.Exists(unsettled.filter(pk=models.OuterRef("combine_id"))))
+        for run in marked:
+            run.refresh_if_possible()
+
+    def of_groups(self, groups: set[str]) -> RunQuerySet:
+        """The runs whose chunks are one of these groups, or whose combine task is."""
+        mine = models.Q(task_id__in=among(groups)) | models.Q(combine_id__in=among(groups))
+        return self.filter(mine).defer("result", "parameters", "given")
 
     def at_work(self, groups: Collection[str]) -> None:
         """Note that these groups have something to do again, whatever they had come to.
 
-        One statement for however many runs, inside the transaction that queues it: a `refresh`
-        that reads older rows has noted them before this one, or waits for its commit.
+        In few statements for however many runs, inside the transaction that queues it: a
+        `refresh` that reads older rows has noted them before this one, or waits for its commit.
         """
-        runs = self.filter(task_id__in=among(groups)).order_by("pk")  # no two in a ring
-        pks = list(runs.select_for_update().values_list("pk", flat=True))
-        self.filter(pk__in=among(pks, int)).update(
-            state=RunState.IN_PROGRESS, finished_at=None, trouble=""
-        )
+        runs = self.exclude(state=RunState.DONE).order_by("pk")  # no two wait in a ring
+        again = {"state": RunState.IN_PROGRESS, "finished_at": None, "trouble": ""}
+        for column, values_ in (("task_id", {**again, "combine_id": ""}), ("combine_id", again)):
+            found = runs.filter(**{f"{column}__in": among(groups)}).select_for_update()
+            pks = list(found.values_list("pk", flat=True))
+            self.filter(pk__in=among(pks, int)).update(**values_)
+
+    def chunks(self) -> JobQuerySet:
+        return Job.objects.filter(group__in=self.order_by().values("task_id"))
 
     def retry(self) -> int:
-        """Queue every failed chunk of these runs again; how many there were."""
-        return self.jobs().filter(state=JobState.FAILED).retry()
+        """Queue every failed chunk of these runs again, and what failed to combine them; how
+        many jobs."""
+        return self.chunks().filter(state=JobState.FAILED).retry() + self.combine_again()
+
+    def combine_again(self) -> int:
+        """Combine once more the chunks of those whose chunks are all done, and which ended
+        without a result; how many those were."""
+        not_done = Job.objects.filter(group=models.OuterRef("task_id")).exclude(state=JobState.DONE)
+        ended = self.filter(state__in=(RunState.ERROR, RunState.CANCELLED))
+        found = ended.exclude(models.Exists(not_done)).defer("result", "parameters", "given")
+        return sum(run.combine_again() for run in found)
 
     def cancel(self, by: str) -> int:
-        """Withdraw what waits and stop what runs; how many chunks that were."""
-        return self.jobs().cancel(f"cancelled by {by}")
-
-    def jobs(self) -> JobQuerySet:
-        return Job.objects.filter(group__in=self.order_by().values("task_id"))
+        """Withdraw what waits and stop what runs; how many jobs that were."""
+        combining = self.exclude(combine_id="").order_by().values("combine_id")
+        reason = f"cancelled by {by}"
+        jobs = self.chunks().cancel(reason)
+        return jobs + Job.objects.filter(pk__in=combining).cancel(reason)
 
     def speed(self, computation: Computation) -> float | None:
         """How much of its length one worker does in a second; None if nobody knows.
 
-        The median of the last runs whose chunks were no trifles; without any, a sample.
+        The median of the last runs whose chunks were no trifles; without any, what a worker
+        found out with the sample. A run whose length can't be told any more tells nothing.
         """
         if computation.length is None:
             return None
@@ -107,65 +182,83 @@ class RunQuerySet(models.QuerySet["Run"]):
             state=RunState.DONE,
             work_seconds__gt=TELLING * models.F("chunks"),
         )
-        speeds = [
-            computation.length(**run.parameters) / run.work_seconds
-            for run in told.order_by("-id")[:TOLD]
-            if run.work_seconds
-        ]
-        return median(speeds) if speeds else sampled_speed(computation)
+        speeds = []
+        for run in told.order_by("-id").defer("result", "shown")[:TOLD]:
+            length = run.length()
+            if length and run.work_seconds:
+                speeds.append(length / run.work_seconds)
+        return median(speeds) if speeds else Speed.objects.of(computation)
 
     def best_chunk_size(
         self, computation: Computation, parameters: dict[str, Any]
     ) -> tuple[int, str]:
         """What the site chooses for something that can be cut, and why."""
-        length = computation.length(**parameters) if computation.length else 1
+        length = computation.length_of(parameters)
         return chunking.best_chunk_size(
-            length, self.speed(computation), Node.objects.workers() or settings.Q_WORKERS
+            1 if length is None else length,
+            self.speed(computation),
+            Node.objects.workers() or settings.Q_WORKERS,
         )
+
+    def plan(
+        self, computation: Computation, parameters: dict[str, Any], chunk_size: int | None = None
+    ) -> Plan:
+        """A computation cut into chunks if it can be; ComputationError if its code is wrong."""
+        if computation.cut is None:
+            return self.plan_one(computation, computation.function, parameters)
+        why = ""
+        if chunk_size is None:
+            chunk_size, why = self.best_chunk_size(computation, parameters)
+        chunks = computation.chunks_of(chunk_size, parameters)
+        return Plan(
+            computation,
+            computation.function,
+            parameters,
+            computation.titled(parameters),
+            chunks,
+            chunk_size,
+            computation.length_of(parameters),
+            why,
+        )
+
+    def plan_one(
+        self, computation: Computation, function: Callable[..., Any], parameters: dict[str, Any]
+    ) -> Plan:
+        """One task that does it all, called with the parameters."""
+        title = computation.titled(parameters)
+        return Plan(computation, function, parameters, title, [tuple(parameters.values())])
 
     def start(
         self, computation: Computation, parameters: dict[str, Any], chunk_size: int | None = None
     ) -> Run:
         """Queue a computation, cut into chunks if it can be; run and tasks, or nothing."""
-        if computation.cut is None:
-            return self.start_one(computation, computation.function, parameters)
-        why = ""
-        if chunk_size is None:
-            chunk_size, why = self.best_chunk_size(computation, parameters)
-        chunks = computation.cut(chunk_size, **parameters)
-        title = computation.title(**parameters)
-        with transaction.atomic():
-            task_id = async_iter(computation.function, chunks, task_name=title)
-            return self.note(
-                task_id,
-                computation,
-                parameters,
-                chunk_size=chunk_size,
-                chunks=len(chunks),
-                why=why,
-            )
-
-    def start_one(
-        self, computation: Computation, function: Callable[..., Any], parameters: dict[str, Any]
-    ) -> Run:
-        """Queue one task that does it all, called with the parameters."""
-        title = computation.title(**parameters)
-        with transaction.atomic():
-            task_id = async_task(function, *parameters.values(), task_name=title)
-            return self.note(task_id, computation, parameters)
+        return self.plan(computation, parameters, chunk_size).start()
 
     def note(
         self, task_id: str, computation: Computation, parameters: dict[str, Any], **fields: Any
     ) -> Run:
         """The run of a task, or of a group of them, that has been queued."""
-        title = shorten(computation.title(**parameters), 200)
-        return self.create(
+        if "title" not in fields:
+            fields["title"] = computation.titled(parameters)
+        run = self.create(
             task_id=task_id,
             computation=computation.name,
-            parameters=parameters,
-            title=title,
+            parameters=as_kept(parameters),
             **fields,
         )
+        if not run.chunks:
+            run.refresh()  # nothing will end, so nobody would be told
+        elif not run.jobs.exclude(queue_id=None).exists():  # they ran in the request (`sync=True`)
+            from .combining import combine
+
+            combine(task_id)
+            run.refresh_from_db()
+        return run
+
+
+def as_kept(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Parameters as a run's row has them."""
+    return {name: values.kept_or_text(each) for name, each in parameters.items()}
 
 
 class Run(models.Model):
@@ -173,7 +266,8 @@ class Run(models.Model):
 
     `state`, `result` and `finished_at` are a note of what the jobs say. The jobs
     decide: `refresh` reads them under a lock on this row, so that a note is never
-    older than a retry.
+    older than a retry. When all chunks are done it queues, once, the task that makes one
+    result of theirs (`combining`), which is a job of its own, `combine_id`.
     """
 
     State = RunState
@@ -290,6 +384,27 @@ class Run(models.Model):
         """
         Run.objects.only("pk").get(pk=self.pk)
 
+    @property
+    def combine_job(self) -> Job | None:
+        """What makes one result of its chunks'; None until it is queued."""
+        return Job.objects.filter(pk=self.combine_id).first() if self.combine_id else None
+
+    def everything(self) -> JobQuerySet:
+        """All its jobs: its chunks, and what combines them."""
+        ids = [self.combine_id] if self.combine_id else []
+        return Job.objects.filter(models.Q(group=self.task_id) | models.Q(pk__in=ids))
+
+    def length(self) -> int | None:
+        """How much there is to do, as its computation says of its parameters.
+
+        None for what runs in one piece, and for what its code can't tell (any more).
+        """
+        computation = all_computations().get(self.computation)
+        try:
+            return computation.length_of(self.parameters) if computation else None
+        except ComputationError:
+            return None
+
     def progress(self) -> Progress:
         """How many of its chunks are where; DoesNotExist if it has just been removed."""
         if self.state == RunState.DONE:
@@ -304,14 +419,16 @@ class Run(models.Model):
         return Progress(done, self.chunks - done - open_, self.chunks, under_way)
 
     def results(self) -> list[Any]:
-        """One result a chunk, in the order of the ranges; only of a run that is done."""
-        results = list(self.jobs.values_list("result", flat=True))
+        """One result a chunk, in the order of the ranges; only of chunks that are done."""
+        results = [values.kept_or_text(result) for result in in_order(self.task_id)]
         if len(results) < self.chunks:
             self.check_it_is_there()
         return results
 
     def error(self) -> str | None:
         """Why the run is not done, in one line."""
+        if self.state == RunState.DONE:
+            return None
         if self.state != RunState.ERROR or self.trouble:
             return self.trouble or None
         bad = self.failures()
@@ -330,69 +447,146 @@ class Run(models.Model):
         return self.jobs.filter(state=JobState.FAILED)
 
     def refresh(self) -> Progress:
-        """Note what the jobs say by now; tells it, too."""
+        """Note what the jobs say by now; tells how many chunks are where, too.
+
+        Calls nothing of an author's. DoesNotExist if the run has been removed.
+        """
         with transaction.atomic():
             run = Run.objects.select_for_update().get(pk=self.pk)
             progress = run.progress()
-            if not progress.settled:
-                run.state, run.finished_at, run.trouble = RunState.IN_PROGRESS, None, ""
-            elif progress.failed:
-                cancelled = run.jobs.filter(state=JobState.CANCELLED).first()
-                run.state = RunState.CANCELLED if cancelled else RunState.ERROR
-                run.trouble = cancelled.error[:500] if cancelled else ""
-            elif run.state != RunState.DONE:
-                run.combine()
-            if progress.settled and run.finished_at is None:
-                last = run.jobs.aggregate(models.Max("finished_at"))["finished_at__max"]
-                run.finished_at = last or run.created_at
-                run.work_seconds = overview.pace(run.task_id).work
-            run.save(update_fields=NOTED)
+            if run.state != RunState.DONE:
+                run.judge(progress)
+                run.save(update_fields=NOTED)
         for name in NOTED:  # what goes with this progress, even if it is out of date by now
             setattr(self, name, getattr(run, name))
         return progress
 
+    def refresh_if_possible(self) -> None:
+        """The same where others wait for their turn: what is wrong with this run is logged."""
+        try:
+            self.refresh()
+        except (OperationalError, InterfaceError, Run.DoesNotExist):
+            raise
+        except Exception:
+            log.exception("%s: it can't be noted", self.task_id)
+
+    def judge(self, progress: Progress) -> None:
+        """Set state and outcome to what the jobs say; queues the combine task if it is time."""
+        self.state, self.finished_at, self.trouble = RunState.IN_PROGRESS, None, ""
+        if not progress.settled:
+            self.combine_id = ""
+        elif progress.failed:
+            self.end(self.jobs)
+        elif self.chunk_size is None and self.take_plain_result():
+            self.finished_at = self.ended_at(self.jobs)
+        else:
+            self.look_at_combining()
+        if self.finished_at:
+            self.work_seconds = overview.pace(self.task_id).work
+
+    def end(self, jobs: JobQuerySet, prefix: str = "") -> None:
+        """It ends without a result, as one of these jobs did."""
+        cancelled = jobs.filter(state=JobState.CANCELLED).first()
+        self.state = RunState.CANCELLED if cancelled else RunState.ERROR
+        self.trouble = (f"{prefix}{cancelled.error}" if cancelled else prefix)[:500]
+        self.finished_at = self.ended_at(jobs)
+
+    def ended_at(self, jobs: JobQuerySet) -> datetime:
+        last: datetime | None = jobs.aggregate(last=models.Max("finished_at"))["last"]
+        return last or self.created_at
+
+    def take_plain_result(self) -> bool:
+        """Take a single task's result as it is, if that needs no code of an author's."""
+        computation = all_computations().get(self.computation)
+        if computation and computation.show is not plain:
+            return False
+        found = plain_result(self.task_id)
+        if found is None:
+            return False
+        try:
+            self.result = values.kept(found[0])
+        except values.NotKeptError as error:
+            self.state, self.trouble = RunState.ERROR, str(error)[:500]
+        else:
+            self.state, self.shown = RunState.DONE, shorten(plain(found[0]), LONGEST)
+        return True
+
+    def look_at_combining(self) -> None:
+        """See how far the task is that combines the chunks; queue it if there is none."""
+        job = self.combine_job
+        if job is None or job.state == JobState.DONE:  # done, and yet dropped its result
+            self.combine_id = async_task(
+                COMBINE, self.task_id, task_name=f"{shorten(self.title, 80)}, combined"
+            )
+        elif job.state == JobState.FAILED:
+            one = self.chunk_size is None
+            what = "its result can't be kept" if one else "the chunks' results can't be combined"
+            self.end(Job.objects.filter(pk=job.pk), f"{what}: {job.error}")
+        elif job.state == JobState.CANCELLED:
+            self.end(Job.objects.filter(pk=job.pk))
+
+    def is_combining(self, progress: Progress) -> bool:
+        """Whether all chunks are done, and their results are being combined."""
+        return self.state == RunState.IN_PROGRESS and progress.settled
+
     def note_is_out_of_date(self, progress: Progress) -> bool:
         """Whether `refresh` would say something else, as far as one can tell without."""
-        if progress.settled == (self.state == RunState.IN_PROGRESS):
-            return True
-        # Code of another version may have noted it, which did not know what this code knows.
-        unknown = self.trouble.endswith(f"KeyError: {self.computation!r}")
-        return unknown and self.computation in all_computations()
-
-    def combine(self) -> None:
-        """Make one result of the chunks', which come from the database one by one."""
-        try:
-            computation = all_computations()[self.computation]
-            results = self.jobs.values_list("result", flat=True).iterator()
-            self.result = computation.combine(results)
-            DjangoJSONEncoder().encode(self.result)
-        except Exception as error:  # whatever the computation may raise
-            log.exception("%s: its results can't be combined", self)
-            self.state, self.result = RunState.ERROR, None
-            self.trouble = f"the chunks' results can't be combined: {one_line(error)}"[:500]
-        else:
-            self.state, self.trouble = RunState.DONE, ""
+        if not progress.settled:
+            return self.state != RunState.IN_PROGRESS
+        if self.state != RunState.IN_PROGRESS:
+            return False
+        return progress.failed > 0 or not self.everything().unsettled().exists()
 
     @property
     def readable(self) -> str:
-        """The result as people read it."""
-        computation = all_computations().get(self.computation)
-        return computation.show(self.result) if computation else str(self.result)
+        """The result as people read it; of one that older code has noted, as Python prints it."""
+        return self.shown or shorten(plain(self.result), LONGEST)
+
+    @property
+    def brief(self) -> str:
+        """The same in a list, which has read no more than the beginning of the result."""
+        began: str = self.shown or getattr(self, "began", None) or ""
+        return f"{int(began):,}" if re.fullmatch("[0-9]{1,40}", began) else began
 
     def retry(self) -> int:
-        """Queue every failed chunk again; how many there were."""
-        return Run.objects.filter(pk=self.pk).retry()
+        """Queue every failed chunk again, or else what failed to combine them; how many jobs."""
+        return self.failures().retry() or int(self.combine_again())
+
+    def combine_again(self) -> bool:
+        """Make one result of the chunks' once more, whose code was mended meanwhile.
+
+        False, and nothing done, unless all chunks are done and that has failed.
+        """
+        with transaction.atomic():
+            run = Run.objects.select_for_update().get(pk=self.pk)
+            progress = run.progress()
+            ended = run.state in (RunState.ERROR, RunState.CANCELLED)
+            if not (ended and progress.settled and not progress.failed):
+                return False
+            run.combine_id = ""
+            run.judge(progress)
+            run.save(update_fields=NOTED)
+        self.refresh_from_db(fields=NOTED)
+        return True
 
     def cancel(self, by: str) -> int:
-        """Withdraw what waits and stop what runs; how many chunks that were."""
-        return Run.objects.filter(pk=self.pk).cancel(by)
+        """Withdraw what waits and stop what runs; how many jobs that were."""
+        return self.everything().cancel(f"cancelled by {by}")
+
+
+class SweepManager(models.Manager["Sweep"]):
+    def settle(self) -> None:
+        """See to the next run of those that have none at work."""
+        at_work = Run.objects.filter(sweep=models.OuterRef("pk"), state=RunState.IN_PROGRESS)
+        for sweep in self.filter(ended=False).exclude(models.Exists(at_work)):
+            sweep.queue_advance()
 
 
 class Sweep(models.Model):
     """The same computation in chunks of several sizes, a run for each, one after another.
 
-    The end of a run starts the next. A node that dies in between leaves that to whoever
-    looks at the sweep: `advance` may be called at any time, by anyone.
+    The end of a run queues a task that starts the next; what a node that dies in between
+    leaves, another's look around finds. `advance` may be called at any time, by anyone.
     """
 
     computation = models.CharField(max_length=100)
@@ -411,8 +605,15 @@ class Sweep(models.Model):
     given = models.JSONField(null=True)
     created_at = models.DateTimeField(db_default=Now())
     ended = models.BooleanField(default=False)
+    advance_id = models.CharField(
+        max_length=32,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="The task that starts its next run.",
+    )
 
-    objects: models.Manager[Sweep] = models.Manager()
+    objects: SweepManager = SweepManager()
 
     class Meta:
         ordering = ["-id"]
@@ -420,22 +621,95 @@ class Sweep(models.Model):
     def __str__(self) -> str:
         return f"{self.computation}, {len(self.sizes)} chunk sizes"
 
-    def advance(self) -> None:
-        """Start the next run unless one is at work; a run that did not succeed ends it all."""
+    def queue_advance(self) -> None:
+        """Let a worker start the next run; asked once, whoever else asks meanwhile."""
         with transaction.atomic():
             sweep = Sweep.objects.select_for_update().get(pk=self.pk)
-            states = list(Run.objects.filter(sweep=sweep).values_list("state", flat=True))
-            if sweep.ended or RunState.IN_PROGRESS in states:
+            waiting = Job.objects.filter(pk=sweep.advance_id).unsettled()
+            if not (sweep.ended or (sweep.advance_id and waiting.exists())):
+                name = f"{shorten(str(sweep), 80)}: the next"
+                sweep.advance_id = async_task(ADVANCE, sweep.pk, task_name=name)
+                sweep.save(update_fields=["advance_id"])
+
+    def advance(self) -> None:
+        """Start the next run unless one is at work; a run that did not succeed ends it all.
+
+        Calls the computation's code, so not under a lock: of two who do this at the same
+        time one starts the run.
+        """
+        states = list(self.run_set.values_list("state", flat=True))
+        if self.ended or RunState.IN_PROGRESS in states:
+            return
+        computation = all_computations().get(self.computation)
+        sizes = self.sizes[len(states) :]
+        plan = None
+        if sizes and computation and not set(states) - {RunState.DONE}:
+            plan = Run.objects.plan(computation, self.parameters, sizes[0])
+        with transaction.atomic():
+            sweep = Sweep.objects.select_for_update().get(pk=self.pk)
+            if sweep.ended or sweep.run_set.count() != len(states):
                 return
-            computation = all_computations().get(sweep.computation)
-            sizes = sweep.sizes[len(states) :]
-            if not sizes or not computation or set(states) - {RunState.DONE}:
+            if plan is None:
                 Sweep.objects.filter(pk=sweep.pk).update(ended=True)
                 return
-            run = Run.objects.start(computation, sweep.parameters, sizes[0])
+            run = plan.start()
             Run.objects.filter(pk=run.pk).update(
-                sweep=sweep, owner=sweep.owner, client=sweep.client
+                sweep=sweep,
+                owner=sweep.owner,
+                client=sweep.client,
+                address=sweep.address,
+                account=sweep.account_id,
+                given=sweep.given,
             )
+
+
+def advance(pk: int) -> None:
+    """The task that starts the next run of a sweep. One whose code fails ends it."""
+    sweep = Sweep.objects.filter(pk=pk).first()
+    if sweep is None:
+        return
+    try:
+        sweep.advance()
+    except ComputationError:
+        Sweep.objects.filter(pk=pk).update(ended=True)
+        raise
+
+
+class SpeedManager(models.Manager["Speed"]):
+    def of(self, computation: Computation) -> float | None:
+        """How much of its length a worker did in a second; None until one has tried."""
+        if computation.sample is None:
+            return None
+        rows = self.filter(computation=computation.name, sample=sample_of(computation))
+        return rows.values_list("per_second", flat=True).first()
+
+    def ask(self) -> None:
+        """Have workers try the samples that none has tried yet; of two who ask at the same
+        moment both may, which does no harm."""
+        tried = dict(self.values_list("computation", "sample"))
+        for computation in all_computations().values():
+            if computation.sample is None or tried.get(computation.name) == sample_of(computation):
+                continue
+            with transaction.atomic():
+                self.update_or_create(
+                    computation=computation.name,
+                    defaults={"sample": sample_of(computation), "per_second": None},
+                )
+                async_task(MEASURE, computation.name, task_name=f"how fast is {computation}?")
+
+
+def sample_of(computation: Computation) -> str:
+    """What a speed was found out with; other code or another sample is tried anew."""
+    return shorten(f"{path_of(computation.function)} {computation.sample!r}", 1_000)
+
+
+def measure(name: str) -> None:
+    """The task that tries a computation's sample."""
+    computation = all_computations().get(name)
+    if computation is None:
+        raise UnknownHereError(f"the computation {name!r} is not declared in this node's code")
+    speeds = Speed.objects.filter(computation=name, sample=sample_of(computation))
+    speeds.update(per_second=sampled_speed(computation))
 
 
 class Speed(models.Model):
@@ -446,7 +720,7 @@ class Speed(models.Model):
     per_second = models.FloatField(null=True, help_text="Of its length; empty until it is known.")
     asked_at = models.DateTimeField(db_default=Now())
 
-    objects: models.Manager[Speed] = models.Manager()
+    objects: SpeedManager = SpeedManager()
 
     def __str__(self) -> str:
         return f"{self.computation}: {self.per_second}"

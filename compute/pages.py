@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable
 from datetime import timedelta
@@ -12,8 +11,8 @@ from urllib.parse import urlencode
 
 from django.conf import settings
 from django.core.paginator import Paginator
-from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
+from django.db.models.functions import Cast, Left
 from django.http import HttpRequest, QueryDict
 from django.urls import reverse
 from django.utils import timezone
@@ -23,7 +22,7 @@ from . import chunking, pictures
 from .computation import Computation
 from .computations import all_computations
 from .masking import shown_to
-from .models import Progress, Run, Sweep
+from .models import Progress, Run, Sweep, as_kept
 from .owners import may_manage
 from .queue import overview
 from .queue.call import shorten, shown_arguments
@@ -36,6 +35,10 @@ LATELY = timedelta(hours=1)
 RUNS_PLOTTED = 100
 #: Up to how many seconds of a run its page asks how often, in seconds.
 PAUSES = ((60, 1), (600, 2), (inf, 5))
+#: Characters of a result in a list, at most.
+BEGINNING = 60
+#: Characters of a result that a button copies, at most.
+COPIED = 5_000
 #: How many failed chunks a run's page describes.
 FAILURES_SHOWN = 10
 #: Up to how many chunks the timeline tells each, while it is asked for every few seconds.
@@ -69,6 +72,9 @@ def runs_context(request: HttpRequest, computation: Computation | None = None) -
     tabs += [(value, label, counts.get(value, 0)) for value, label in Run.State.choices]
     if state in Run.State.values:
         runs = runs.filter(state=state)
+    # Large, and of no use in a list; of results that older code has noted the beginning.
+    runs = runs.defer("result", "parameters", "given")
+    runs = runs.annotate(began=Left(Cast("result", models.TextField()), BEGINNING))
     page = Paginator(runs, RUNS_PER_PAGE).get_page(asked.get("page"))
     return {
         **site_context(request),
@@ -107,8 +113,8 @@ def rows_of(runs: Iterable[Run]) -> list[tuple[Run, float]]:
     rows = []
     for run in runs:
         settled, done = found.get(run.task_id, (0, 0.0))
-        if run.task_id in unfinished and settled == run.chunks:
-            run.refresh()  # the note is out of date
+        if run.task_id in unfinished and settled == run.chunks and not run.combine_id:
+            run.refresh_if_possible()  # the note is out of date
         rows.append((run, done / run.chunks if run.chunks else 1.0))
     return rows
 
@@ -138,7 +144,7 @@ def run_context(request: HttpRequest, run: Run, progress: Progress) -> dict[str,
     """What the page of a run shows, and what of it is asked for again every second."""
     pace = overview.pace(run.task_id)
     computation = all_computations().get(run.computation)
-    length = computation.length(**run.parameters) if computation and computation.length else 0
+    length = run.length() or 0
     running = run.state == Run.State.IN_PROGRESS
     fraction = pace.fraction if running else progress.fraction
     return {
@@ -147,6 +153,7 @@ def run_context(request: HttpRequest, run: Run, progress: Progress) -> dict[str,
         "running": running,
         "every": pause(pace.elapsed),
         "progress": progress,
+        **combining_context(run, progress),
         "pace": pace,
         "fraction": fraction,
         "rate": length * fraction / pace.elapsed if pace.elapsed else 0,
@@ -158,7 +165,21 @@ def run_context(request: HttpRequest, run: Run, progress: Progress) -> dict[str,
         "grid": pictures.grid(overview.states(run.task_id)) if run.chunks > 1 else None,
         "announce": f"{run}: {fraction_in_words(fraction) if running else run.get_state_display()}",
         "may_manage": may_manage(request, run),
+        # All chunks are done, and their results lack what makes one of them.
+        "may_combine": may_manage(request, run)
+        and run.state in (Run.State.ERROR, Run.State.CANCELLED)
+        and progress.done == progress.total,
+        "copyable": len(run.readable) < COPIED,
+        "told": settings.DEBUG or request.user.is_staff,
     }
+
+
+def combining_context(run: Run, progress: Progress) -> dict[str, Any]:
+    """The task that combines the chunks, while it waits or runs, and for how many seconds."""
+    job = run.combine_job if run.is_combining(progress) else None
+    since = job.started_at if job and job.state == Job.State.RUNNING else None
+    seconds = (timezone.now() - since).total_seconds() if since else None
+    return {"combining": job, "combining_for": seconds}
 
 
 def fraction_in_words(fraction: float) -> str:
@@ -191,7 +212,9 @@ def timeline_context(run: Run) -> dict[str, Any]:
 
 def failures_context(request: HttpRequest, run: Run) -> dict[str, Any]:
     """The first failed chunks of a run, with what django-q2 keeps of them."""
-    jobs = list(run.failures()[:FAILURES_SHOWN]) if run.state == Run.State.ERROR else []
+    jobs = []
+    if run.state == Run.State.ERROR:
+        jobs = list(run.everything().filter(state=Job.State.FAILED)[:FAILURES_SHOWN])
     records = Failure.objects.in_bulk([job.pk for job in jobs])
     return {"failures": [described(request, job, records.get(job.pk)) for job in jobs]}
 
@@ -257,12 +280,9 @@ def sweep_context(request: HttpRequest, computation: Computation, given: Any) ->
     """Time against chunk size, of every run of these parameters; without any, an empty one."""
     if given is None:
         return {"plot": None}
-    length = computation.length(**given) if computation.length else 0
+    length = computation.length_of(given) or 0
     runs = Run.objects.filter(computation=computation.name, parameters=as_kept(given))
     sweep = Sweep.objects.filter(computation=computation.name, parameters=as_kept(given)).first()
-    if sweep:
-        sweep.advance()  # in case the node that should have was killed
-        sweep.refresh_from_db()
     done = runs.filter(state=Run.State.DONE, chunk_size__gt=0, chunks__gt=0)[:RUNS_PLOTTED]
     points = [(run.chunk_size or 1, run.took or 0.0, run) for run in done]
     workers = Node.objects.workers() or settings.Q_WORKERS
@@ -270,7 +290,7 @@ def sweep_context(request: HttpRequest, computation: Computation, given: Any) ->
     ideal = min(work) / workers if work else 0.0
     return {
         "given": given,
-        "title": computation.title(**given),
+        "title": computation.titled(given),
         "length": length,
         "sizes": chunking.sizes_to_try(length, workers),
         "plot": pictures.plot(points, ideal) if points else None,
@@ -282,8 +302,3 @@ def sweep_context(request: HttpRequest, computation: Computation, given: Any) ->
         "sweep_done": runs.filter(sweep=sweep, state=Run.State.DONE).count() if sweep else 0,
         "query": urlencode(given, doseq=True),
     }
-
-
-def as_kept(parameters: dict[str, Any]) -> Any:
-    """Parameters as a run's row has them."""
-    return json.loads(json.dumps(parameters, cls=DjangoJSONEncoder))

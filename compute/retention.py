@@ -45,7 +45,7 @@ def prune(
 
 
 def steps(before: datetime, dry: bool = False) -> Iterator[Removed]:
-    Run.objects.unfinished()  # notes what has settled and nobody has looked at since
+    Run.objects.settle()  # notes what has ended and nobody has looked at since
     yield from run_steps(before, dry)
     yield from queue.steps(before, with_a_run, dry)
     runs = Run.objects.filter(sweep=OuterRef("pk"))

@@ -1,4 +1,4 @@
-"""Runs retried or cancelled many at a time, in the admin and in a terminal."""
+"""Runs retried, combined or cancelled many at a time, in the admin and in a terminal."""
 
 from __future__ import annotations
 
@@ -18,13 +18,22 @@ def cancel_all(keys: list[int], by: str) -> Done:
     return carry_out(by, (cancel, batches(Run.objects.filter(pk__in=among(keys, int)))))
 
 
+def combine_all(keys: list[int], by: str) -> Done:
+    return carry_out(by, (combine, batches(Run.objects.filter(pk__in=among(keys, int)))))
+
+
 def retry(keys: list[int], by: str) -> int:
-    """How many failed chunks of these runs are queued again."""
+    """How many failed tasks of these runs are queued again."""
     return Run.objects.filter(pk__in=among(keys, int)).retry()
 
 
+def combine(keys: list[int], by: str) -> int:
+    """How many of these runs, whose chunks are done, are combined again."""
+    return Run.objects.filter(pk__in=among(keys, int)).combine_again()
+
+
 def cancel(keys: list[int], by: str) -> int:
-    """How many unfinished chunks of these runs are withdrawn or stopped."""
+    """How many unfinished tasks of these runs are withdrawn or stopped."""
     return Run.objects.filter(pk__in=among(keys, int)).cancel(by)
 
 

@@ -16,7 +16,6 @@ from django.forms import Form
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from .computations import all_computations
 from .models import Run, RunQuerySet
 from .queue import schema
 from .queue.among import among
@@ -72,8 +71,7 @@ def follow(run: Run) -> None:
     """Show a bar until the run has ended; without a queue server say so, and wait on."""
     began = time.monotonic()
     warned = False
-    computation = all_computations()[run.computation]
-    length = computation.length(**run.parameters) if computation.length else 0
+    length = run.length() or 0
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),

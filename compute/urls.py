@@ -23,6 +23,7 @@ urlpatterns = [
     path("compute/<slug:name>/check/", generic.CheckView.as_view(), name="check"),
     path("compute/<slug:name>/cancel/", actions.CancelView.as_view(), name="cancel"),
     path("compute/<slug:name>/retry/", actions.RetryView.as_view(), name="retry"),
+    path("compute/<slug:name>/combine/", actions.CombineView.as_view(), name="combine"),
     path("compute/<slug:name>/again/", actions.AgainView.as_view(), name="again"),
     path("compute/<slug:name>/chunk-sizes/", actions.ChunkSizesView.as_view(), name="chunk-sizes"),
     path("nodes/", views.NodesView.as_view(), name="nodes"),

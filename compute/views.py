@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -72,6 +74,12 @@ class StartView(FormView, generic.StartView):
 
     check = "sum-async-progress"
 
+    def plan(self, form: ChunkSizeForm) -> Callable[[], Run]:
+        return partial(self.start, **form.cleaned_data)
+
+    def start(self, *args: Any, **kwargs: Any) -> Run:
+        raise NotImplementedError
+
     def address(self, run: Run) -> str:
         return f"{reverse(self.check)}?task_id={run.task_id}"
 
@@ -81,7 +89,7 @@ class SumAsyncStartView(StartView):
 
     chunked = False
 
-    def start(self, n: int) -> Run:  # type: ignore[override]
+    def start(self, n: int) -> Run:
         task = async_task(tasks.get_sum, n, task_name=title(n))
         return Run.objects.note(task, SUM, {"n": n})
 
@@ -91,7 +99,7 @@ class BuggySumAsyncStartView(StartView):
 
     chunked = False
 
-    def start(self, n: int) -> Run:  # type: ignore[override]
+    def start(self, n: int) -> Run:
         task = async_task(tasks.get_sum_buggy, n)
         return Run.objects.note(task, BUGGY_SUM, {"n": n})
 
@@ -101,7 +109,7 @@ class SplitSumAsyncStartView(StartView):
 
     check = "split-sum-async-progress"
 
-    def start(self, n: int, chunk_size: int | None = None) -> Run:  # type: ignore[override]
+    def start(self, n: int, chunk_size: int | None = None) -> Run:
         why = ""
         if chunk_size is None:
             chunk_size, why = Run.objects.best_chunk_size(SUM, {"n": n})
@@ -124,7 +132,7 @@ class SplitSumAsyncProgressView(CheckView):
     def data(self, run: Run, progress: Progress) -> dict[str, Any]:
         return {
             "status": run.status,
-            "raw": run.results() if run.state == Run.State.DONE else None,
+            "raw": run.results() if progress.settled and not progress.failed else None,
             "total": run.result,
             "error": run.error(),
             "progress": generic.progress_data(progress),

@@ -97,6 +97,14 @@ def browser_client() -> Client:
 
 
 def run_jobs() -> None:
+    """Run what is queued here and now, as a node would: jobs, and what notes their runs' ends."""
+    run_queued()
+    Run.objects.settle()  # which may have queued what combines their chunks
+    run_queued()
+    Run.objects.settle()
+
+
+def run_queued() -> None:
     """Run what is queued here and now, as a worker would: claim, call, outcome."""
     broker = get_broker()
     while claimed := broker.claim(1):

@@ -78,11 +78,19 @@ def test_the_site_imports_nothing_of_the_app(path: Path) -> None:
     [
         (
             "models",
-            ("compute.queue", "compute.chunking", "compute.computation", "compute.computations"),
+            (
+                "compute.queue",
+                "compute.chunking",
+                "compute.computation",
+                "compute.computations",
+                "compute.values",
+                "compute.combining",
+            ),
         ),
         ("forms", ("compute.chunking", "compute.computation", "compute.fields")),
         ("fields", ()),
-        ("computation", ("compute.chunking",)),
+        ("computation", ("compute.chunking", "compute.queue.call")),
+        ("values", ()),
         ("health", ("compute.queue",)),
         ("replies", ()),
         ("middleware", ("compute.queue", "compute.replies")),

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from contextvars import ContextVar
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models.functions import Now
@@ -40,6 +40,8 @@ from .models import Job, JobState
 from .outcomes import settle
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 #: The task that `async_task` is about to hand to the broker, which sees only its
 #: signed form. Taken by the broker's `enqueue`.
@@ -283,20 +285,20 @@ def job_for(task: dict[str, Any], **fields: Any) -> Job:
     return Job(task_id=task["id"], name=task["name"], queued_at=task["started"], **fields)
 
 
-def persistently(write: Callable[[], bool]) -> bool:
-    """Do a write, again after growing pauses while the database is away.
+def persistently(ask: Callable[[], T]) -> T:
+    """Read or write in the database, again after growing pauses while it is away.
 
     For about a minute; then its error is raised, and the lease runs out. Inside a
     caller's transaction (`sync=True`) there is one try, for that transaction is lost.
     """
     for pause in () if connection.in_atomic_block else PAUSES:
         try:
-            return write()
+            return ask()
         except (OperationalError, InterfaceError) as error:
             log.warning("the database is away, next try in %s s: %s", pause, one_line(error))
             connection.close()
             time.sleep(pause)
-    return write()
+    return ask()
 
 
 def pickled(result: Any) -> PickledObject | None:

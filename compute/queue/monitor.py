@@ -18,7 +18,7 @@ from .call import Call, one_line
 from .channels import STOP, Outbox
 from .logs import ids
 from .models import Job
-from .signals import groups_changed
+from .signals import groups_changed, looking_around
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +27,8 @@ COUNTING = 1
 #: Seconds from one report to the next at least: asking after each task whether its group
 #: is through would cost more than running it. The first after a silence is told at once.
 PAUSE = 0.03
+#: Seconds between two looks for what somebody who died has left undone.
+LOOK = 5
 
 THROUGH = """
     SELECT "group" FROM queue_job AS ended WHERE task_id IN ({ids}) AND NOT EXISTS (
@@ -43,7 +45,7 @@ def monitor(result_queue: Outbox, broker: Broker) -> None:
     """
     messages: list[Any] = []
     counts: tally.Counts = Counter()
-    counted = time.monotonic()
+    counted = looked = time.monotonic()
     reported = 0.0
     while STOP not in messages:
         messages = result_queue.get_all(until=reported + PAUSE)
@@ -59,10 +61,23 @@ def monitor(result_queue: Outbox, broker: Broker) -> None:
                 tally.add(counts)
                 counts.clear()
                 counted = time.monotonic()
+            if time.monotonic() - looked > LOOK:
+                looked = time.monotonic()
+                look_around()
         except (OperationalError, InterfaceError) as error:
             log.warning("the database is away: %s", one_line(error))
             connection.close()
         reported = time.monotonic()
+
+
+def look_around() -> None:
+    """Give those who listen the time to look around; what one raises is logged."""
+    close_old_django_connections()
+    for receiver, error in looking_around.send_robust(sender=Job):
+        if isinstance(error, OperationalError | InterfaceError):
+            raise error
+        if error is not None:
+            log.error("%r: it can't look around", receiver, exc_info=error)
 
 
 def report(tasks: list[dict[str, Any]], broker: Broker) -> None:

@@ -8,3 +8,7 @@ from django.dispatch import Signal
 #: on). A crash between commit and signal loses it: the rows decide, so a receiver reads
 #: them, and whoever shows a group reads them too.
 groups_changed = Signal()
+
+#: Sent by every node's monitor each few seconds: the time to look for what somebody who died
+#: has left undone. A receiver does no more than ask the database, and queue tasks.
+looking_around = Signal()

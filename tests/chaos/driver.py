@@ -96,6 +96,7 @@ class Chaos:
         self.victims: list[Victim] = []
         self.deaths: Counter[str] = Counter()  # of a job's worker, by task id
         self.acknowledged: dict[str, int | None] = {}  # what a run has to come to, or fail
+        self.cancelled: set[str] = set()  # runs that somebody cancelled, if that was in time
         self.asking: list[threading.Thread] = []
 
     # --- the run ------------------------------------------------------------------------
@@ -138,6 +139,8 @@ class Chaos:
         elif choice < 0.35:
             n = list(PRIMES)[int(choice * 1000) % len(PRIMES)]
             path = f"/compute/primes/start/?n={n}"
+        elif choice < 0.55:
+            path = f"/compute/merging/start/?n={n}&seconds={10 * choice - 3.4:.1f}"
         try:
             request = Request(f"{self.site}{path}", headers={"X-Forwarded-Proto": "https"})
             with urlopen(request, timeout=30) as reply:
@@ -147,7 +150,23 @@ class Chaos:
             return
         total = PRIMES[n] if "primes" in path else n * (n + 1) // 2
         fails = "bug" in path and n >= 1234567
-        self.acknowledged[address.rpartition("=")[2]] = None if fails else total
+        task_id = address.rpartition("=")[2]
+        self.acknowledged[task_id] = None if fails else total
+        if 0.35 < choice < 0.39:
+            self.cancel(task_id)
+
+    def cancel(self, task_id: str) -> None:
+        """Cancel a run whose chunks are done, while they are combined."""
+        from compute.models import Run, RunState
+
+        def run() -> Any:
+            return self.asked(lambda: Run.objects.get(task_id=task_id))
+
+        with contextlib.suppress(AssertionError):  # it takes longer: let it be
+            wait_until(lambda: run().combine_id or run().state != RunState.IN_PROGRESS, 20)
+            self.cancelled.add(task_id)
+            self.figures.kills["cancelled while combining"] += 1
+            self.asked(lambda: run().cancel("chaos"))
 
     # --- what is done to it -------------------------------------------------------------
 
@@ -247,7 +266,9 @@ class Chaos:
     def come_to_rest(self) -> None:
         self.frozen = [(0.0, group) for _, group in self.frozen]
         deadline = time.monotonic() + REST
-        while time.monotonic() < deadline and (self.asking or self.unsettled() or self.victims):
+        while time.monotonic() < deadline and (
+            self.asking or self.unsettled() or self.victims or self.unfinished()
+        ):
             self.asking = [thread for thread in self.asking if thread.is_alive()]
             self.tend()
             time.sleep(0.2)
@@ -284,6 +305,10 @@ class Chaos:
             found.append(f"{task_id}: acknowledged, and gone")
             return
         run.refresh()
+        if task_id in self.cancelled and run.state == Run.State.CANCELLED:
+            run.combine_again()  # nothing is lost by it
+            with contextlib.suppress(AssertionError):
+                wait_until(lambda: run.refresh() and run.state != Run.State.IN_PROGRESS, 60)
         if total is None:
             if run.state != Run.State.ERROR or not Failure.objects.filter(pk=task_id).exists():
                 found.append(f"{task_id}: should have failed, is {run.state}")
@@ -299,14 +324,14 @@ class Chaos:
         """An error is right only for what was killed three times, listed; a retry mends it."""
         from django_q.models import Failure
 
-        for job in run.failures():
+        for job in run.everything().filter(state="failed"):
             if job.error_class != "WorkerDied" or self.deaths[job.pk] < 3:
                 self.figures.violations.append(f"{run.task_id}: {job} failed: {job.error}")
             if not Failure.objects.filter(pk=job.pk).exists():
                 self.figures.violations.append(f"{run.task_id}: {job} failed and is not listed")
         run.retry()
         with contextlib.suppress(AssertionError):
-            wait_until(lambda: run.refresh().settled, 60)
+            wait_until(lambda: run.refresh() and run.state != run.State.IN_PROGRESS, 60)
 
     def check_leftovers(self) -> None:
         families = [process for node in self.nodes for process in node.family()]
@@ -322,6 +347,12 @@ class Chaos:
         from compute.queue.models import Job
 
         return int(self.asked(lambda: Job.objects.unsettled().count()))
+
+    def unfinished(self) -> int:
+        """How many runs lack their end, which a node's look around may have to note."""
+        from compute.models import Run, RunState
+
+        return int(self.asked(lambda: Run.objects.filter(state=RunState.IN_PROGRESS).count()))
 
     def asked(self, question: Callable[[], Any]) -> Any:
         from django.db import DatabaseError, connection
@@ -377,7 +408,7 @@ def main() -> int:
     if options.database == "sqlite":
         os.environ["DATABASE_URL"] = f"sqlite:///{database.FOLDER}/chaos.sqlite3"
     os.environ.update(
-        DJANGO_SETTINGS_MODULE="sumsite.settings", PYTEST_VERSION="none", MAX_ACTIVE_RUNS="1000"
+        DJANGO_SETTINGS_MODULE="tests.chaos.settings", PYTEST_VERSION="none", MAX_ACTIVE_RUNS="1000"
     )
     import django
 

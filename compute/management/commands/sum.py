@@ -33,5 +33,5 @@ class Command(RunCommand):
         if options["split"]:
             run = Run.objects.start(SUM, form.parameters, given["chunk_size"])
         else:
-            run = Run.objects.start_one(SUM, tasks.get_sum, form.parameters)
+            run = Run.objects.plan_one(SUM, tasks.get_sum, form.parameters).start()
         self.finish(run)

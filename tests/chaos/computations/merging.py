@@ -1,0 +1,43 @@
+"""A sum whose combining takes as long as its form says."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+from django import forms
+
+from compute import chunking, tasks
+from compute.computation import Computation
+from compute.fields import WholeNumberField
+
+
+class MergingForm(forms.Form):
+    n = WholeNumberField("Give n in plain digits.", label="n")
+    seconds = forms.FloatField(min_value=0)
+
+
+def part(first: int, last: int, seconds: float) -> tuple[int, float]:
+    return tasks.get_sum_range(first, last), seconds
+
+
+def merge(results: Iterable[tuple[int, float]]) -> int:
+    totals, seconds = zip(*results, strict=True)
+    end = time.monotonic() + seconds[0]
+    while time.monotonic() < end:
+        time.sleep(0.01)
+    return sum(totals)
+
+
+MERGING = Computation(
+    name="merging",
+    line="Adds up all integers from 1 to n, and takes its time to combine.",
+    title=lambda n, seconds: f"merging 1–{n:,}",
+    form=MergingForm,
+    function=part,
+    length=lambda n, seconds: n,
+    cut=lambda chunk_size, n, seconds: [
+        (*ends, seconds) for ends in chunking.ranges(n, chunk_size)
+    ],
+    combine=merge,
+)
