@@ -58,3 +58,12 @@ logconfig_dict = {
 reload = settings.DEBUG
 # gunicorn watches Python files by itself, but no templates.
 reload_extra_files = [str(path) for path in Path("templates").rglob("*.html") if reload]
+
+
+def post_worker_init(worker: Any) -> None:
+    """Say at the start what else one would learn from failing pages."""
+    from compute import statics
+
+    lacking = statics.uncollected() if worker.age == 1 else []
+    if lacking:
+        worker.log.error(statics.what_to_do(lacking))

@@ -11,6 +11,7 @@ from django.contrib.auth import get_user_model
 from django.core.management import BaseCommand, call_command
 from django.db import connection
 
+from compute import statics
 from compute.queue.wakeup import own_connection
 
 #: Any number that nobody else of this database locks.
@@ -43,6 +44,9 @@ class Command(BaseCommand):
 
     def release(self, **options: Any) -> None:
         call_command("migrate", interactive=False, verbosity=options["verbosity"])
+        lacking = statics.uncollected()
+        if lacking:
+            self.stderr.write(statics.what_to_do(lacking))
         users = get_user_model().objects
         if users.filter(is_superuser=True).exists():
             return
