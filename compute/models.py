@@ -14,6 +14,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import DatabaseError, InterfaceError, OperationalError, models, transaction
 from django.db.models.functions import Now
 from django.urls import reverse
+from django_q.models import OrmQ
 from django_q.tasks import async_task
 
 from . import chunking, values
@@ -478,15 +479,27 @@ class Run(models.Model):
         """See how far the task is that combines the chunks; queue it if there is none."""
         job = self.combine_job
         if job is None or job.state == JobState.DONE:  # done, and yet dropped its result
-            self.combine_id = async_task(
-                COMBINE, self.task_id, task_name=f"{shorten(self.title, 80)}, combined"
-            )
+            self.queue_combining()
         elif job.state == JobState.FAILED:
             one = self.chunk_size is None
             what = "its result can't be kept" if one else "the chunks' results can't be combined"
             self.end(Job.objects.filter(pk=job.pk), f"{what}: {job.error}")
         elif job.state == JobState.CANCELLED:
             self.end(Job.objects.filter(pk=job.pk))
+
+    def queue_combining(self) -> None:
+        """Queue what combines the chunks, at the run's place: where its first chunk stood.
+
+        At the end of the queue it would wait for all that came after the run.
+        """
+        name = f"{shorten(self.title, 80)}, combined"
+        self.combine_id = async_task(COMBINE, self.task_id, task_name=name)
+        place = self.jobs.aggregate(first=models.Min("queue_id"))["first"]
+        if place is not None:
+            combining = Job.objects.filter(pk=self.combine_id)
+            OrmQ.objects.filter(pk__in=combining.values("queue_id")).update(id=place)
+            self.jobs.filter(queue_id=place).update(queue_id=None)
+            combining.update(queue_id=place)
 
     def is_combining(self, progress: Progress) -> bool:
         """Whether all chunks are done, and their results are being combined."""
