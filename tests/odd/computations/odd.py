@@ -102,8 +102,9 @@ def nested(levels: int) -> list[Any]:
 RETURNED: dict[str, tuple[Callable[[], Any], tuple[str, Any]]] = {
     "nan": (lambda: math.nan, ("is", "NaN")),
     "infinities": (lambda: [math.inf, -math.inf], ("is", ["Infinity", "-Infinity"])),
-    "long-integer": (lambda: 10**10_000, ("is", 10**10_000)),
-    "longer-integer": (lambda: -(10**100_000), ("error", "100,001 digits")),
+    "long-integer": (lambda: 10**4_000, ("is", 10**4_000)),
+    "longer-integer": (lambda: [10**10_000], ("error", "the result[0] is an integer of about 10,")),
+    "longest-integer": (lambda: -(10**100_000), ("error", "100,001 digits")),
     "nul": (lambda: {"a": ["x\0y"]}, ("error", "the result['a'] has a text with a NUL")),
     "surrogate": (lambda: "caf\udce9", ("error", "lone surrogate")),
     "surrogate-key": (lambda: {"\ud800": 1}, ("error", "lone surrogate")),
