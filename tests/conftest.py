@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import uuid
 from collections.abc import Iterator
 from datetime import timedelta
@@ -25,7 +26,7 @@ from django_q.signing import SignedPackage
 
 from compute.computations.sums import SUM
 from compute.middleware import SchemaMiddleware
-from compute.models import Run
+from compute.models import Run, Speed
 from compute.queue.fanout import async_iter
 from compute.queue.models import Job, Node
 from tests import database
@@ -104,16 +105,23 @@ def run_jobs() -> None:
     Run.objects.settle()
 
 
-def run_queued() -> None:
-    """Run what is queued here and now, as a worker would: claim, call, outcome."""
+def run_queued(most: int = sys.maxsize) -> None:
+    """Run what is queued here and now, so many tasks, as a worker would: claim, call, outcome."""
     broker = get_broker()
-    while claimed := broker.claim(1):
+    while most > 0 and (claimed := broker.claim(1)):
+        most -= 1
         for ack_id, package in claimed:
             task = SignedPackage.loads(package)
             task["ack_id"] = ack_id
             pre_execute.send(sender="django_q", func=task["func"], task=task)
             with contextlib.suppress(Exception):  # the job says what it was
                 task["func"](*task["args"], **task["kwargs"])
+
+
+def measure_samples() -> None:
+    """Let how fast the computations are be known, as a node does when it has started."""
+    Speed.objects.ask()
+    run_queued()
 
 
 def started(address: str, **parameters: object) -> Run:

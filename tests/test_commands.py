@@ -118,7 +118,8 @@ def test_sum_refuses_on_stderr_with_exit_code_1() -> None:
 # --- sum: the total -------------------------------------------------------------------
 
 
-def test_sum_of_no_chunks_needs_no_queue_server(db: None) -> None:
+def test_sum_of_no_chunks_is_what_a_worker_makes_of_nothing(processes: Processes) -> None:
+    processes.node()
     assert call("sum", "0", "--split").out.getvalue() == "0\n"
 
 
