@@ -299,14 +299,17 @@ class Chaos:
         """An error is right only for what was killed three times, listed; a retry mends it."""
         from django_q.models import Failure
 
-        for job in run.failures():
+        from compute.models import Run
+        from compute.queue.models import JobState
+
+        for job in run.everything().filter(state=JobState.FAILED):
             if job.error_class != "WorkerDied" or self.deaths[job.pk] < 3:
                 self.figures.violations.append(f"{run.task_id}: {job} failed: {job.error}")
             if not Failure.objects.filter(pk=job.pk).exists():
                 self.figures.violations.append(f"{run.task_id}: {job} failed and is not listed")
         run.retry()
         with contextlib.suppress(AssertionError):
-            wait_until(lambda: run.refresh().settled, 60)
+            wait_until(lambda: run.refresh() and run.state != Run.State.IN_PROGRESS, 60)
 
     def check_leftovers(self) -> None:
         families = [process for node in self.nodes for process in node.family()]
@@ -319,9 +322,12 @@ class Chaos:
     # --- asking a database that may be away ---------------------------------------------
 
     def unsettled(self) -> int:
+        """How many jobs have not settled, and runs of which that is not noted or combined."""
+        from compute.models import Run
         from compute.queue.models import Job
 
-        return int(self.asked(lambda: Job.objects.unsettled().count()))
+        runs = Run.objects.filter(state=Run.State.IN_PROGRESS)
+        return int(self.asked(lambda: Job.objects.unsettled().count() + runs.count()))
 
     def asked(self, question: Callable[[], Any]) -> Any:
         from django.db import DatabaseError, connection
