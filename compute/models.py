@@ -59,12 +59,6 @@ class RunState(models.TextChoices):
 TELLING, TOLD = 0.05, 5
 #: What a run notes of its jobs.
 NOTED = ("state", "result", "shown", "combine_id", "trouble", "finished_at", "work_seconds")
-#: What makes one result of the chunks', on a worker.
-COMBINE = "compute.combining.combine"
-#: What starts the next run of a sweep.
-ADVANCE = "compute.models.advance"
-#: What tries a computation's sample.
-MEASURE = "compute.models.measure"
 
 
 class Plan(NamedTuple):
@@ -478,8 +472,11 @@ class Run(models.Model):
         """See how far the task is that combines the chunks; queue it if there is none."""
         job = self.combine_job
         if job is None or job.state == JobState.DONE:  # done, and yet dropped its result
+            from .combining import combine
+
+            # By itself and not by a path: a node of the version before leaves it to others.
             self.combine_id = async_task(
-                COMBINE, self.task_id, task_name=f"{shorten(self.title, 80)}, combined"
+                combine, self.task_id, task_name=f"{shorten(self.title, 80)}, combined"
             )
         elif job.state == JobState.FAILED:
             one = self.chunk_size is None
@@ -592,7 +589,7 @@ class Sweep(models.Model):
             waiting = Job.objects.filter(pk=sweep.advance_id).unsettled()
             if not (sweep.ended or (sweep.advance_id and waiting.exists())):
                 name = f"{shorten(str(sweep), 80)}: the next"
-                sweep.advance_id = async_task(ADVANCE, sweep.pk, task_name=name)
+                sweep.advance_id = async_task(advance, sweep.pk, task_name=name)
                 sweep.save(update_fields=["advance_id"])
 
     def advance(self) -> None:
@@ -659,7 +656,7 @@ class SpeedManager(models.Manager["Speed"]):
                     computation=computation.name,
                     defaults={"sample": sample_of(computation), "per_second": None},
                 )
-                async_task(MEASURE, computation.name, task_name=f"how fast is {computation}?")
+                async_task(measure, computation.name, task_name=f"how fast is {computation}?")
 
 
 def sample_of(computation: Computation) -> str:

@@ -19,6 +19,7 @@ import msgspec
 #: Digits of the longest integer that is kept; Python alone would refuse to read over 4,300.
 #: Reading so many takes some milliseconds, ten times as many take a hundred times as long.
 MOST_DIGITS = 20_000
+TOO_LONG = 10**MOST_DIGITS
 #: Levels of lists and dicts in each other.
 MOST_LEVELS = 100
 #: Bytes of JSON.
@@ -115,8 +116,7 @@ def walked(plain: Any, path: list[Any], unknown: Mapping[int, tuple[Any, str]]) 
         return text_of(plain, path)
     if isinstance(plain, float):
         return plain if math.isfinite(plain) else WORDS.get(plain, "NaN")
-    # An integer of that many bits has at most MOST_DIGITS digits.
-    if isinstance(plain, int) and plain.bit_length() > math.log2(10) * (MOST_DIGITS - 1):
+    if isinstance(plain, int) and abs(plain) >= TOO_LONG:
         digits = int(plain.bit_length() * math.log10(2)) + 1
         raise NotKeptError(
             f"{place(path)} is an integer of about {digits:,} digits, and {MOST_DIGITS:,} are "

@@ -253,5 +253,7 @@ def test_a_run_whose_computation_stays_gone_ends(db: None, browser_client: Clien
         OrmQ.objects.update(lock=Now())
         run_jobs()
     assert check(run, CHECK)["status"] == "error"
-    assert "the computation 'gone' is not declared in this node's code" in check(run, CHECK)["error"]
+    assert (
+        "the computation 'gone' is not declared in this node's code" in check(run, CHECK)["error"]
+    )
     assert browser_client.get(run.get_absolute_url()).status_code == 200
