@@ -419,10 +419,15 @@ class Run(models.Model):
         return progress
 
     def refresh_if_possible(self) -> None:
-        """The same where others wait for their turn: what is wrong with this run is logged."""
+        """The same where others wait for their turn: what is wrong with this run is logged.
+
+        One that has been removed meanwhile needs nothing.
+        """
         try:
             self.refresh()
-        except (OperationalError, InterfaceError, Run.DoesNotExist):
+        except Run.DoesNotExist:
+            pass
+        except (OperationalError, InterfaceError):
             raise
         except Exception:
             log.exception("%s: it can't be noted", self.task_id)

@@ -7,6 +7,7 @@ import os
 import sys
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from django_q.models import OrmQ
 from django_q.signals import pre_execute
 from django_q.signing import SignedPackage
 
+from compute.computations import all_computations
+from compute.computations.primes import PRIMES
 from compute.computations.sums import SUM
 from compute.middleware import SchemaMiddleware
 from compute.models import Run, Speed
@@ -131,7 +134,7 @@ def started(address: str, **parameters: object) -> Run:
     return Run.objects.get(task_id=reply.json()["task_progress"].partition("task_id=")[2])
 
 
-def finish_by_hand(run: Run, *results: int) -> None:
+def finish_by_hand(run: Run, *results: Any) -> None:
     """Write what its chunks come to, where adding them up would take hours."""
     for job, result in zip(run.jobs, results, strict=True):
         Job.objects.filter(pk=job.pk).update(state=Job.State.DONE, result=result, finished_at=Now())
@@ -158,6 +161,18 @@ def run_with_a_failure(db: None, tmp_path: Path, missing_file: Path) -> Run:
     run = Run.objects.note(group, SUM, {"n": 3}, chunk_size=1, chunks=3)
     run_jobs()
     return run
+
+
+@pytest.fixture
+def declare(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Declares a computation for the length of a test."""
+
+    def declare(**fields: Any) -> None:
+        declared = {**all_computations(), fields["name"]: replace(PRIMES, **fields)}
+        for module in ("models", "combining", "pages", "generic", "management.commands.compute"):
+            monkeypatch.setattr(f"compute.{module}.all_computations", lambda: declared)
+
+    return declare
 
 
 @contextlib.contextmanager

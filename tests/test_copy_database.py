@@ -16,7 +16,6 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 from django_q.models import OrmQ, Schedule, Task
 
-from compute.computations.sums import SUM
 from compute.management.commands import copy_database
 from compute.models import Run
 from compute.queue.fanout import async_iter

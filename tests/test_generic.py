@@ -22,18 +22,6 @@ from tests.conftest import check, measure_samples, run_jobs, run_queued, started
 START, CHECK = "/compute/primes/start/", "/compute/primes/check/"
 
 
-@pytest.fixture
-def declare(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Declares a computation for the length of a test."""
-
-    def declare(**fields: Any) -> None:
-        declared = {**all_computations(), fields["name"]: replace(PRIMES, **fields)}
-        for module in ("models", "combining", "pages", "generic", "management.commands.compute"):
-            monkeypatch.setattr(f"compute.{module}.all_computations", lambda: declared)
-
-    return declare
-
-
 # --- the list ---------------------------------------------------------------------------
 
 

@@ -226,9 +226,8 @@ def test_prune_by_hand(site: Site) -> None:
     site.start(1000, 100)
     site.node()
     then = "datetime(2020, 1, 1, tzinfo=UTC)"
-    site.python(
-        f"[each.update(finished_at={then}) for each in (Run.objects.get().everything(), Run.objects)]"
-    )
+    of_the_run = "(Run.objects, Run.objects.get().everything())"
+    site.python(f"[rows.update(finished_at={then}) for rows in {of_the_run}]")
     look, remove = chapter("What is removed, and when")
     # Ten chunks, and what has combined them.
     assert site.run(look) == "Would remove: 11 jobs, 1 runs, 11 tasks.\n"

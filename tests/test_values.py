@@ -127,7 +127,7 @@ KEPT: list[tuple[Any, Any]] = [
     (datetime.date(2026, 11, 25), "2026-11-25"),
     (datetime.time(1, 2), "01:02:00"),
     (datetime.datetime(2026, 1, 2, 3, 4, tzinfo=UTC), "2026-01-02T03:04:00Z"),
-    (datetime.datetime(2026, 1, 2, 3, 4), "2026-01-02T03:04:00"),  # noqa: DTZ001 - an author's
+    (datetime.datetime(2026, 1, 2, 3, 4), "2026-01-02T03:04:00"),
     (datetime.timedelta(seconds=90), "PT90S"),
     (uuid.UUID(int=5), "00000000-0000-0000-0000-000000000005"),
     # --- enums

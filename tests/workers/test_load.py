@@ -19,7 +19,6 @@ from urllib.request import Request, urlopen
 import pytest
 
 from compute.models import Run
-from compute.queue.models import Job
 from tests.processes import Process, Processes, wait_until
 
 SECONDS = 120
