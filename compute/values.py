@@ -18,6 +18,7 @@ import msgspec
 
 #: Digits of the longest integer that is kept: as many as Python reads and writes.
 MOST_DIGITS = sys.int_info.default_max_str_digits
+TOO_LONG = 10**MOST_DIGITS
 #: Levels of lists and dicts in each other.
 MOST_LEVELS = 100
 #: Bytes of JSON.
@@ -109,8 +110,7 @@ def walked(plain: Any, path: list[Any], unknown: Mapping[int, tuple[Any, str]]) 
         return text_of(plain, path)
     if isinstance(plain, float):
         return plain if math.isfinite(plain) else WORDS.get(plain, "NaN")
-    # An integer of that many bits has at most MOST_DIGITS digits.
-    if isinstance(plain, int) and plain.bit_length() > math.log2(10) * (MOST_DIGITS - 1):
+    if isinstance(plain, int) and abs(plain) >= TOO_LONG:
         digits = int(plain.bit_length() * math.log10(2)) + 1
         raise NotKeptError(
             f"{place(path)} is an integer of about {digits:,} digits, and {MOST_DIGITS:,} are "
