@@ -11,9 +11,7 @@ class ComputeConfig(AppConfig):
 
     def ready(self) -> None:
         from .queue.signals import groups_changed, looking_around
-        from .values import allow_long_integers
 
-        allow_long_integers()
         groups_changed.connect(refresh_runs, dispatch_uid="compute.apps.refresh_runs")
         looking_around.connect(look_around, dispatch_uid="compute.apps.look_around")
 

@@ -20,6 +20,7 @@ from .computations import all_computations
 from .models import Run, RunState
 from .queue import overview
 from .queue.call import UnknownHereError, persistently, shorten
+from .queue.models import JobState
 from .queue.results import in_order
 
 log = logging.getLogger(__name__)
@@ -58,14 +59,20 @@ def note(run: Run, result: Any, shown: str, trouble: str) -> None:
 
 
 def the_result(run: Run, computation: Computation) -> Any:
-    """What `combine` makes of the chunks' results, which it gets one by one."""
+    """What `combine` makes of the chunks' results, which it gets one by one.
+
+    LookupError if they are not all there: before, or after it has read them in pages.
+    """
+    check_all_are_done(run)
     results = in_order(run.task_id)
-    if run.chunk_size is None:
-        return next(results)
-    result = computation.combine(results)
-    if persistently(run.jobs.count) < run.chunks:
-        raise LookupError("its chunks have been removed")
+    result = next(results) if run.chunk_size is None else computation.combine(results)
+    check_all_are_done(run)
     return result
+
+
+def check_all_are_done(run: Run) -> None:
+    if persistently(run.jobs.filter(state=JobState.DONE).count) < run.chunks:
+        raise LookupError("its chunks have been removed, or are not all done any more")
 
 
 def in_words(computation: Computation, result: Any, kept: Any) -> tuple[str, str]:

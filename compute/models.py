@@ -14,6 +14,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import DatabaseError, InterfaceError, OperationalError, models, transaction
 from django.db.models.functions import Now
 from django.urls import reverse
+from django_q.models import OrmQ
 from django_q.tasks import async_task
 
 from . import chunking, values
@@ -60,12 +61,6 @@ class RunState(models.TextChoices):
 TELLING, TOLD = 0.05, 5
 #: What a run notes of its jobs.
 NOTED = ("state", "result", "shown", "combine_id", "trouble", "finished_at", "work_seconds")
-#: What makes one result of the chunks', on a worker.
-COMBINE = "compute.combining.combine"
-#: What starts the next run of a sweep.
-ADVANCE = "compute.models.advance"
-#: What tries a computation's sample.
-MEASURE = "compute.models.measure"
 
 
 class Plan(NamedTuple):
@@ -462,10 +457,15 @@ class Run(models.Model):
         return progress
 
     def refresh_if_possible(self) -> None:
-        """The same where others wait for their turn: what is wrong with this run is logged."""
+        """The same where others wait for their turn: what is wrong with this run is logged.
+
+        One that has been removed meanwhile needs nothing.
+        """
         try:
             self.refresh()
-        except (OperationalError, InterfaceError, Run.DoesNotExist):
+        except Run.DoesNotExist:
+            pass
+        except (OperationalError, InterfaceError):
             raise
         except Exception:
             log.exception("%s: it can't be noted", self.task_id)
@@ -515,15 +515,30 @@ class Run(models.Model):
         """See how far the task is that combines the chunks; queue it if there is none."""
         job = self.combine_job
         if job is None or job.state == JobState.DONE:  # done, and yet dropped its result
-            self.combine_id = async_task(
-                COMBINE, self.task_id, task_name=f"{shorten(self.title, 80)}, combined"
-            )
+            self.queue_combining()
         elif job.state == JobState.FAILED:
             one = self.chunk_size is None
             what = "its result can't be kept" if one else "the chunks' results can't be combined"
             self.end(Job.objects.filter(pk=job.pk), f"{what}: {job.error}")
         elif job.state == JobState.CANCELLED:
             self.end(Job.objects.filter(pk=job.pk))
+
+    def queue_combining(self) -> None:
+        """Queue what combines the chunks, at the run's place: where its first chunk stood.
+
+        At the end of the queue it would wait for all that came after the run.
+        """
+        from .combining import combine
+
+        name = f"{shorten(self.title, 80)}, combined"
+        # By itself and not by a path: a node of the version before leaves it to others.
+        self.combine_id = async_task(combine, self.task_id, task_name=name)
+        place = self.jobs.aggregate(first=models.Min("queue_id"))["first"]
+        if place is not None:
+            combining = Job.objects.filter(pk=self.combine_id)
+            OrmQ.objects.filter(pk__in=combining.values("queue_id")).update(id=place)
+            self.jobs.filter(queue_id=place).update(queue_id=None)
+            combining.update(queue_id=place)
 
     def is_combining(self, progress: Progress) -> bool:
         """Whether all chunks are done, and their results are being combined."""
@@ -628,7 +643,7 @@ class Sweep(models.Model):
             waiting = Job.objects.filter(pk=sweep.advance_id).unsettled()
             if not (sweep.ended or (sweep.advance_id and waiting.exists())):
                 name = f"{shorten(str(sweep), 80)}: the next"
-                sweep.advance_id = async_task(ADVANCE, sweep.pk, task_name=name)
+                sweep.advance_id = async_task(advance, sweep.pk, task_name=name)
                 sweep.save(update_fields=["advance_id"])
 
     def advance(self) -> None:
@@ -695,7 +710,7 @@ class SpeedManager(models.Manager["Speed"]):
                     computation=computation.name,
                     defaults={"sample": sample_of(computation), "per_second": None},
                 )
-                async_task(MEASURE, computation.name, task_name=f"how fast is {computation}?")
+                async_task(measure, computation.name, task_name=f"how fast is {computation}?")
 
 
 def sample_of(computation: Computation) -> str:

@@ -170,7 +170,7 @@ def run_context(request: HttpRequest, run: Run, progress: Progress) -> dict[str,
         and run.state in (Run.State.ERROR, Run.State.CANCELLED)
         and progress.done == progress.total,
         "copyable": len(run.readable) < COPIED,
-        "told": settings.DEBUG or request.user.is_staff,
+        "tells_mistakes": settings.DEBUG or request.user.is_staff,
     }
 
 

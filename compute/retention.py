@@ -54,7 +54,9 @@ def steps(before: datetime, dry: bool = False) -> Iterator[Removed]:
 
 
 def with_a_run(groups: Collection[str]) -> set[str]:
-    return set(Run.objects.filter(task_id__in=groups).values_list("task_id", flat=True))
+    """Those that are the chunks of a run, or what combines them: they go with it."""
+    ids = Run.objects.of_groups(set(groups)).values_list("task_id", "combine_id")
+    return {each for pair in ids for each in pair}
 
 
 def old_runs(before: datetime) -> QuerySet[Run]:
@@ -90,8 +92,9 @@ def remove(task_ids: list[str], before: datetime, dry: bool) -> Removed:
     runs = runs.exclude(state=Run.State.IN_PROGRESS)
     if connection.features.has_select_for_update_skip_locked:
         runs = runs.select_for_update(skip_locked=True)
-    ended = dict(runs.values_list("task_id", "pk"))
-    removed = queue.remove(ended.keys(), dry)
+    ended = list(runs.values_list("task_id", "combine_id", "pk"))
+    groups = {each for *ids, _ in ended for each in ids}
+    removed = queue.remove(groups - {""}, dry)
     if not dry:
-        Run.objects.filter(pk__in=ended.values()).delete()
+        Run.objects.filter(pk__in=[pk for _, _, pk in ended]).delete()
     return removed + Counter(runs=len(ended))

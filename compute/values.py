@@ -16,9 +16,9 @@ from typing import Any
 
 import msgspec
 
-#: Digits of the longest integer that is kept; Python alone would refuse to read over 4,300.
-#: Reading so many takes some milliseconds, ten times as many take a hundred times as long.
-MOST_DIGITS = 20_000
+#: Digits of the longest integer that is kept: as many as Python reads and writes.
+MOST_DIGITS = sys.int_info.default_max_str_digits
+TOO_LONG = 10**MOST_DIGITS
 #: Levels of lists and dicts in each other.
 MOST_LEVELS = 100
 #: Bytes of JSON.
@@ -30,11 +30,6 @@ BYTES = (bytes, bytearray, memoryview)
 
 class NotKeptError(ValueError):
     """A value that JSON can't keep. Its text says what it is, where, and what to do."""
-
-
-def allow_long_integers() -> None:
-    """Let this process read and write integers of up to MOST_DIGITS digits."""
-    sys.set_int_max_str_digits(MOST_DIGITS)
 
 
 def kept(value: Any) -> Any:
@@ -115,12 +110,11 @@ def walked(plain: Any, path: list[Any], unknown: Mapping[int, tuple[Any, str]]) 
         return text_of(plain, path)
     if isinstance(plain, float):
         return plain if math.isfinite(plain) else WORDS.get(plain, "NaN")
-    # An integer of that many bits has at most MOST_DIGITS digits.
-    if isinstance(plain, int) and plain.bit_length() > math.log2(10) * (MOST_DIGITS - 1):
+    if isinstance(plain, int) and abs(plain) >= TOO_LONG:
         digits = int(plain.bit_length() * math.log10(2)) + 1
         raise NotKeptError(
             f"{place(path)} is an integer of about {digits:,} digits, and {MOST_DIGITS:,} are "
-            "kept; return it as text in parts, or less of it"
+            "kept; return hex(…) of it, or a part"
         )
     return plain
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -23,9 +25,11 @@ from django_q.models import OrmQ
 from django_q.signals import pre_execute
 from django_q.signing import SignedPackage
 
+from compute.computations import all_computations
+from compute.computations.primes import PRIMES
 from compute.computations.sums import SUM
 from compute.middleware import SchemaMiddleware
-from compute.models import Run
+from compute.models import Run, Speed
 from compute.queue.fanout import async_iter
 from compute.queue.models import Job, Node
 from tests import database
@@ -104,16 +108,23 @@ def run_jobs() -> None:
     Run.objects.settle()
 
 
-def run_queued() -> None:
-    """Run what is queued here and now, as a worker would: claim, call, outcome."""
+def run_queued(most: int = sys.maxsize) -> None:
+    """Run what is queued here and now, so many tasks, as a worker would: claim, call, outcome."""
     broker = get_broker()
-    while claimed := broker.claim(1):
+    while most > 0 and (claimed := broker.claim(1)):
+        most -= 1
         for ack_id, package in claimed:
             task = SignedPackage.loads(package)
             task["ack_id"] = ack_id
             pre_execute.send(sender="django_q", func=task["func"], task=task)
             with contextlib.suppress(Exception):  # the job says what it was
                 task["func"](*task["args"], **task["kwargs"])
+
+
+def measure_samples() -> None:
+    """Let how fast the computations are be known, as a node does when it has started."""
+    Speed.objects.ask()
+    run_queued()
 
 
 def started(address: str, **parameters: object) -> Run:
@@ -123,7 +134,7 @@ def started(address: str, **parameters: object) -> Run:
     return Run.objects.get(task_id=reply.json()["task_progress"].partition("task_id=")[2])
 
 
-def finish_by_hand(run: Run, *results: int) -> None:
+def finish_by_hand(run: Run, *results: Any) -> None:
     """Write what its chunks come to, where adding them up would take hours."""
     for job, result in zip(run.jobs, results, strict=True):
         Job.objects.filter(pk=job.pk).update(state=Job.State.DONE, result=result, finished_at=Now())
@@ -150,6 +161,18 @@ def run_with_a_failure(db: None, tmp_path: Path, missing_file: Path) -> Run:
     run = Run.objects.note(group, SUM, {"n": 3}, chunk_size=1, chunks=3)
     run_jobs()
     return run
+
+
+@pytest.fixture
+def declare(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Declares a computation for the length of a test."""
+
+    def declare(**fields: Any) -> None:
+        declared = {**all_computations(), fields["name"]: replace(PRIMES, **fields)}
+        for module in ("models", "combining", "pages", "generic", "management.commands.compute"):
+            monkeypatch.setattr(f"compute.{module}.all_computations", lambda: declared)
+
+    return declare
 
 
 @contextlib.contextmanager

@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.test import Client
 from django.utils import timezone
+from django_q.models import OrmQ
 
-from compute.models import Run, Sweep
+from compute.computations.sums import SUM
+from compute.models import Plan, Run, RunQuerySet, Sweep
 from compute.pictures import nice_step, plot
-from compute.queue.models import JobState
-from compute.queue.signals import groups_changed
-from tests.conftest import run_jobs, started
+from compute.queue.models import Job, JobState
+from compute.queue.signals import groups_changed, looking_around
+from tests.conftest import run_jobs, run_queued, started
 
 ADDRESS = "/compute/sum/chunk-sizes/"
 HTML = {"accept": "text/html"}
 
 
+def at_work() -> set[str]:
+    return set(Job.objects.unsettled().values_list("group", flat=True))
+
+
 def end_the_run() -> None:
-    """Do what a node does: run the chunks, and say which groups have settled."""
-    run_jobs()
-    for run in Run.objects.filter(state=Run.State.IN_PROGRESS):
-        groups_changed.send(sender=None, groups={run.task_id})
+    """Do what a node does with the chunks, with what combines them, and with what starts the
+    next run: run them, and say which groups have settled."""
+    for _ in range(3):
+        before = at_work()
+        run_queued(OrmQ.objects.count())  # not what these queue
+        groups_changed.send(sender=None, groups=before - at_work())
 
 
 def test_one_press_makes_a_run_for_each_size_one_after_another(db: None) -> None:
@@ -57,20 +66,98 @@ def test_pressing_twice_starts_it_once(db: None) -> None:
 def test_a_run_that_is_cancelled_or_fails_ends_it(db: None) -> None:
     Client().post(ADDRESS, {"n": 1000})
     Run.objects.get().cancel("boss")
+    assert Client().get(ADDRESS, {"n": 1000}).json()["sweeping"]  # a task will see to it
+    run_queued()
     assert Sweep.objects.get().ended
     assert Run.objects.count() == 1
     Client().post(ADDRESS, {"n": 1000})
     assert Sweep.objects.count() == 2
 
 
-def test_a_start_that_a_crash_swallowed_is_made_up_for_by_a_look(db: None) -> None:
+def test_a_start_that_a_crash_swallowed_is_made_up_for_by_a_nodes_look(db: None) -> None:
     Client().post(ADDRESS, {"n": 1000})
-    run = Run.objects.get()
-    run_jobs()
-    run.refresh()  # and the node dies before it starts the next
-    assert Run.objects.count() == 1
+    run_jobs()  # and the node dies before it asks for the next
+    assert (Run.objects.count(), Run.objects.unfinished()) == (1, 0)
     Client().get(ADDRESS, {"n": 1000})
+    assert not OrmQ.objects.exists()  # a page starts nothing
+    looking_around.send(sender=None)
+    run_queued(OrmQ.objects.count())
     assert Run.objects.count() == 2
+    looking_around.send(sender=None)  # which has nothing left to do while that one is at work
+    assert not Job.objects.unsettled().filter(pk=Sweep.objects.get().advance_id).exists()
+
+
+def test_the_next_is_asked_for_once_however_many_ask(db: None) -> None:
+    Client().post(ADDRESS, {"n": 1000})
+    run_jobs()
+    sweep = Sweep.objects.get()
+    for _ in range(3):
+        sweep.queue_advance()
+    assert list(OrmQ.objects.values_list("pk", flat=True)) == list(
+        Job.objects.filter(pk=Sweep.objects.get().advance_id).values_list("queue_id", flat=True)
+    )
+    run_queued(1)
+    sweep.advance()  # called once more, while a run is at work
+    assert Run.objects.count() == 2
+    Run.objects.get(state=Run.State.IN_PROGRESS).cancel("boss")
+    run_queued()
+    assert Sweep.objects.get().ended
+    sweep = Sweep.objects.get()
+    sweep.queue_advance()
+    sweep.advance()
+    assert (OrmQ.objects.count(), Run.objects.count()) == (0, 2)
+
+
+def test_of_two_who_advance_at_the_same_moment_one_starts_the_run(
+    db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Client().post(ADDRESS, {"n": 1000})
+    run_jobs()
+    plan, inside = RunQuerySet.plan, []
+
+    def overtaken(*args: Any) -> Plan:
+        if not inside:
+            inside.append(True)
+            Sweep.objects.get().advance()  # the other, while this one calls the author's code
+        return plan(*args)
+
+    monkeypatch.setattr(RunQuerySet, "plan", overtaken)
+    Sweep.objects.get().advance()
+    assert Run.objects.count() == 2
+
+
+def test_its_runs_are_whose_it_is(db: None, browser_client: Client) -> None:
+    browser_client.post(ADDRESS, {"n": 1000})
+    end_the_run()
+    sweep = Sweep.objects.get()
+    assert sweep.owner
+    assert [run.owner for run in Run.objects.all()] == [sweep.owner, sweep.owner]
+    assert [run.client for run in Run.objects.all()] == [sweep.client, sweep.client]
+
+
+def test_a_computation_whose_code_fails_meanwhile_ends_it(
+    db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Client().post(ADDRESS, {"n": 1000})
+    broken = replace(SUM, title=lambda n: 1 / 0)
+    monkeypatch.setattr("compute.models.all_computations", lambda: {"sum": broken})
+    end_the_run()
+    sweep = Sweep.objects.get()
+    assert sweep.ended
+    job = Job.objects.get(pk=sweep.advance_id)
+    assert job.error == (
+        "ComputationError: sum: its `title` raised ZeroDivisionError: division by zero"
+    )
+
+
+def test_a_sweep_that_is_removed_meanwhile_is_no_failure(db: None) -> None:
+    Client().post(ADDRESS, {"n": 1000})
+    run_jobs()
+    Sweep.objects.get().queue_advance()
+    Sweep.objects.all().delete()
+    run_queued()
+    assert not Job.objects.filter(state=JobState.FAILED).exists()
+    assert Run.objects.count() == 1
 
 
 def test_whoever_pressed_may_cancel_its_runs(db: None, browser_client: Client) -> None:

@@ -16,7 +16,6 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 from django_q.models import OrmQ, Schedule, Task
 
-from compute.computations.sums import SUM
 from compute.management.commands import copy_database
 from compute.models import Run
 from compute.queue.fanout import async_iter
@@ -119,7 +118,7 @@ def test_the_next_row_gets_an_id_of_its_own(db: None, source: Path) -> None:
     fill(source)
     copy(source)
     assert OrmQ.objects.create(key="k", payload="", lock=timezone.now()).pk == 78
-    assert Run.objects.note("b" * 32, SUM, {"n": 1}).pk == 42
+    assert Run.objects.create(task_id="b" * 32, computation="sum", parameters={}).pk == 42
     async_iter("math.sqrt", [4])
     OrmQ.objects.exclude(pk__gt=78).delete()
     run_jobs()

@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from django.db.models.functions import Now
 from django.test import Client
+from django_q.models import OrmQ
 
 from compute import computations
-from compute.computation import sampled_speed
 from compute.computations import all_computations
 from compute.computations.primes import PRIMES
 from compute.computations.sums import BUGGY_SUM, SUM
 from compute.models import Run
-from compute.queue.models import Job, Node
-from tests.conftest import check, run_jobs, started
+from compute.queue.models import UNKNOWN_TRIES, Job, Node
+from tests.conftest import check, measure_samples, run_jobs, run_queued, started
 
 START, CHECK = "/compute/primes/start/", "/compute/primes/check/"
-
-
-@pytest.fixture
-def declare(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Declares a computation for the length of a test."""
-
-    def declare(**fields: Any) -> None:
-        declared = {**all_computations(), fields["name"]: replace(PRIMES, **fields)}
-        for module in ("models", "pages", "generic", "terminal", "management.commands.compute"):
-            monkeypatch.setattr(f"compute.{module}.all_computations", lambda: declared)
-
-    return declare
 
 
 # --- the list ---------------------------------------------------------------------------
@@ -88,7 +76,12 @@ def test_the_site_chooses_a_chunk_size_by_the_speed_of_the_last_runs(queue_serve
 
 
 def test_without_runs_a_sample_tells_the_speed(db: None, declare: Any) -> None:
-    assert Run.objects.speed(PRIMES) == sampled_speed(PRIMES) > 10_000  # type: ignore[operator]
+    assert Run.objects.speed(PRIMES) is None  # a request tries none
+    measure_samples()
+    speed = Run.objects.speed(PRIMES)
+    assert speed is not None
+    assert speed > 10_000
+    assert "as fast as this was lately" in started(START, n=1000).why
     assert Run.objects.speed(BUGGY_SUM) is None
     declare(name="unknown", sample=None)
     run = started("/compute/unknown/start/", n=1000)
@@ -192,7 +185,7 @@ def test_a_result_is_shown_as_the_computation_says(
     ("combine", "reason"),
     [
         (lambda results: 1 / 0, "ZeroDivisionError: division by zero"),
-        (lambda results: object(), "is not JSON serializable"),
+        (lambda results: object(), "the result is an object, which JSON can't keep"),
     ],
     ids=["raises", "no JSON"],
 )
@@ -207,8 +200,12 @@ def test_results_that_cannot_be_combined_are_an_error(
     assert said["error"].startswith("the chunks' results can't be combined: ")
     assert reason in said["error"]
     assert Run.objects.unfinished() == 0
-    declare(name="broken", combine=sum)  # mended: who looks again gets it
+    declare(name="broken", combine=sum)  # mended
     Run.objects.get(pk=run.pk).refresh()
+    assert check(run, CHECK)["status"] == "error"  # until somebody wants it combined again
+    assert Run.objects.get(pk=run.pk).retry() == 1
+    assert check(run, CHECK)["status"] == "in-progress"
+    run_jobs()
     assert check(run, CHECK)["result"] == 25
     assert check(run, CHECK)["error"] is None
 
@@ -216,16 +213,34 @@ def test_results_that_cannot_be_combined_are_an_error(
 def test_a_run_whose_computation_is_gone_can_be_looked_at(
     db: None, browser_client: Client, declare: Any
 ) -> None:
-    done, waiting = started(START, n=100), started(START, n=200)
+    done = started(START, n=100)
     run_jobs()
-    done.refresh()
+    waiting = started(START, n=200)
     Run.objects.update(computation="gone")
+    run_queued()
     for run in (done, waiting):
         assert browser_client.get(CHECK, {"task_id": run.task_id}).status_code == 200
     assert check(done, CHECK)["result"] == 25
-    assert check(waiting, CHECK)["status"] == "error"
-    assert "KeyError: 'gone'" in check(waiting, CHECK)["error"]
+    run_queued()  # which leaves it to nodes of other code
+    assert check(waiting, CHECK)["status"] == "in-progress"
     assert browser_client.get("/").status_code == 200
-    declare(name="gone", combine=sum)  # of a newer version, for those whose code has it
+    declare(name="gone", combine=sum)
+    OrmQ.objects.update(lock=Now())
+    run_queued()
     assert check(waiting, CHECK)["status"] == "done"
     assert check(waiting, CHECK)["error"] is None
+
+
+def test_a_run_whose_computation_stays_gone_ends(db: None, browser_client: Client) -> None:
+    run = started(START, n=200)
+    Run.objects.update(computation="gone")
+    run_jobs()
+    for _ in range(UNKNOWN_TRIES - 1):
+        assert check(run, CHECK)["status"] == "in-progress"
+        OrmQ.objects.update(lock=Now())
+        run_jobs()
+    assert check(run, CHECK)["status"] == "error"
+    assert (
+        "the computation 'gone' is not declared in this node's code" in check(run, CHECK)["error"]
+    )
+    assert browser_client.get(run.get_absolute_url()).status_code == 200

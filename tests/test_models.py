@@ -12,7 +12,7 @@ from django.utils import timezone
 from compute.models import Progress, Run
 from compute.queue.models import Job, JobState
 from compute.queue.signals import groups_changed
-from tests.conftest import finish_by_hand, run_jobs, started
+from tests.conftest import finish_by_hand, run_jobs, run_queued, started
 
 State = Run.State
 
@@ -67,7 +67,7 @@ def test_the_jobs_of_other_runs_do_not_count(db: None) -> None:
     assert run.refresh()[:3] == (0, 0, 2)
 
 
-def test_refresh_notes_the_total_and_the_time_of_the_last_chunk(db: None) -> None:
+def test_refresh_has_the_total_made_and_notes_when_it_was(db: None) -> None:
     run = started("/split-sum-start/", n=10, chunk_size=5)
     assert run.refresh()[:3] == (0, 0, 2)
     assert (run.state, run.result, run.finished_at) == (State.IN_PROGRESS, None, None)
@@ -76,8 +76,26 @@ def test_refresh_notes_the_total_and_the_time_of_the_last_chunk(db: None) -> Non
     Job.objects.filter(group=run.task_id, position=0).update(finished_at=last)
     Job.objects.filter(group=run.task_id, position=1).update(finished_at=last - timedelta(hours=1))
     assert run.refresh()[:3] == (2, 0, 2)
-    assert (run.state, run.result, run.finished_at) == (State.DONE, 55, last)
+    assert (run.state, run.result, run.finished_at) == (State.IN_PROGRESS, None, None)
+    assert run.results() == [15, 40]  # which are there before they make one
+    before = timezone.now()
+    run_queued()
+    assert run.refresh()[:3] == (2, 0, 2)
+    assert (run.state, run.result, run.shown) == (State.DONE, 55, "55")
+    # The time that combining took is part of it; clocks of the database and here may differ.
+    assert run.finished_at is not None
+    assert run.finished_at > before - timedelta(seconds=1)
     assert run.results() == [15, 40]
+
+
+def test_a_run_of_one_task_ended_when_its_task_did(db: None) -> None:
+    run = started("/sum-start/", n=10)
+    finish_by_hand(run, 55)
+    last = timezone.now() - timedelta(hours=1)
+    Job.objects.filter(group=run.task_id).update(finished_at=last)
+    run.refresh()
+    assert (run.state, run.result, run.shown, run.finished_at) == (State.DONE, 55, "55", last)
+    assert run.combine_id == ""
 
 
 def test_what_is_noted_once_does_not_change_by_looking_again(db: None) -> None:
@@ -89,18 +107,31 @@ def test_what_is_noted_once_does_not_change_by_looking_again(db: None) -> None:
     assert Run.objects.values().get() == noted
 
 
-def test_a_run_without_chunks_ended_when_it_began(db: None) -> None:
+def test_a_run_without_chunks_is_combined_at_once(db: None) -> None:
     run = started("/split-sum-start/", n=0)
     assert run.refresh()[:3] == (0, 0, 0)
+    assert (run.state, run.result) == (State.IN_PROGRESS, None)
+    run_queued()  # what combines nothing was queued with it
+    assert run.refresh()[:3] == (0, 0, 0)
     assert (run.state, run.result) == (State.DONE, 0)
-    assert run.finished_at == run.created_at
+    assert run.finished_at is not None
+
+
+def test_a_run_without_chunks_whose_combine_is_cancelled_ended_when_that_did(db: None) -> None:
+    run = started("/split-sum-start/", n=0)
+    run.cancel("boss")
+    run.refresh_from_db()
+    assert (run.state, run.error()) == (State.CANCELLED, "cancelled by boss")
+    assert run.combine_job is not None
+    assert run.finished_at == run.combine_job.finished_at
 
 
 def test_a_done_run_needs_its_jobs_no_more_to_tell_its_progress(db: None) -> None:
     run = started("/split-sum-start/", n=10, chunk_size=5)
     finish_by_hand(run, 15, 40)
-    run.refresh()
+    run_jobs()
     run.jobs.delete()
+    run.refresh_from_db()
     assert run.progress()[:3] == (2, 0, 2)
     assert run.refresh()[:3] == (2, 0, 2)
 
@@ -189,7 +220,7 @@ def test_unfinished_finds_what_a_killed_node_left_unnoted(db: None) -> None:
 
 def test_the_queues_word_that_a_group_has_settled_is_noted(db: None) -> None:
     run = started("/sum-start/", n=3)
-    run_jobs()
+    run_queued()
     groups_changed.send(sender=Job, groups={run.task_id})
     run.refresh_from_db()
     assert (run.state, run.result) == (State.DONE, 6)
@@ -217,7 +248,7 @@ def test_a_run_that_cannot_be_noted_does_not_keep_others_from_it(
 
 def test_the_queues_word_about_a_group_that_is_no_run_is_nothing(db: None) -> None:
     run = started("/sum-start/", n=3)
-    run_jobs()
+    run_queued()
     groups_changed.send(sender=Job, groups={"another"})
     run.refresh_from_db()
     assert run.state == State.IN_PROGRESS

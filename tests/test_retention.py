@@ -26,7 +26,7 @@ from compute.queue.fanout import async_iter
 from compute.queue.models import Job, Node
 from tests import recipes
 from tests.aged import make_old_runs
-from tests.conftest import check, run_jobs, started
+from tests.conftest import check, run_jobs, run_queued, started
 from tests.processes import Processes, wait_until
 
 MIGRATION = import_module("compute.migrations.0005_retention")
@@ -36,8 +36,8 @@ OLD, NEW = timedelta(days=31), timedelta(days=29)
 def age(run: Run, by: timedelta = OLD) -> None:
     """Let everything of a run have happened so much earlier."""
     then = timezone.now() - by
-    run.jobs.filter(finished_at__isnull=False).update(finished_at=then)
-    Task.objects.filter(pk__in=run.jobs.values("pk")).update(stopped=then)
+    run.everything().filter(finished_at__isnull=False).update(finished_at=then)
+    Task.objects.filter(pk__in=run.everything().values("pk")).update(stopped=then)
     Run.objects.filter(pk=run.pk, finished_at__isnull=False).update(finished_at=then)
     Run.objects.filter(pk=run.pk).update(created_at=then)
 
@@ -62,8 +62,9 @@ def prune(**options: Any) -> dict[str, int]:
 
 def test_an_old_run_goes_with_all_that_is_its(db: None) -> None:
     old, young = a_run(), a_run(by=NEW)
-    assert prune() == {"runs": 1, "jobs": 4, "tasks": 4}
-    assert counts() == {"Run": 1, "Job": 4, "Task": 4, "OrmQ": 0, "Sweep": 0, "Node": 0}
+    # Its four chunks, and what has combined them.
+    assert prune() == {"runs": 1, "jobs": 5, "tasks": 5}
+    assert counts() == {"Run": 1, "Job": 5, "Task": 5, "OrmQ": 0, "Sweep": 0, "Node": 0}
     for address in ("/sum-check/", "/split-sum-check/", "/compute/sum/check/"):
         assert Client().get(address, {"task_id": old.task_id}).status_code == 404
     assert check(young)["total"] == 500500
@@ -80,9 +81,9 @@ def test_a_dry_run_counts_the_same_and_removes_nothing(db: None) -> None:
     Sweep.objects.create(computation="sum", parameters={}, sizes=[], ended=True)
     Sweep.objects.update(created_at=timezone.now() - OLD)
     there = counts()
-    assert prune(dry=True) == {"runs": 1, "jobs": 6, "tasks": 7, "nodes": 1, "sweeps": 1}
+    assert prune(dry=True) == {"runs": 1, "jobs": 7, "tasks": 8, "nodes": 1, "sweeps": 1}
     assert counts() == there
-    assert prune() == {"runs": 1, "jobs": 6, "tasks": 7, "nodes": 1, "sweeps": 1}
+    assert prune() == {"runs": 1, "jobs": 7, "tasks": 8, "nodes": 1, "sweeps": 1}
     assert set(counts().values()) == {0}
 
 
@@ -113,12 +114,31 @@ def test_a_group_goes_only_when_its_last_job_is_old(db: None) -> None:
 
 
 def test_a_run_that_settled_unnoticed_is_noted_and_goes(db: None) -> None:
-    run = started("/split-sum-start/", n=1000, chunk_size=250)
-    run_jobs()
+    run = started("/sum-start/", n=1000)
+    run_queued()
     Job.objects.update(finished_at=timezone.now() - OLD)
     assert Run.objects.get().state == Run.State.IN_PROGRESS
-    assert prune() == {"runs": 1, "jobs": 4, "tasks": 4}
+    assert prune() == {"runs": 1, "jobs": 1, "tasks": 1}
     assert not Run.objects.filter(pk=run.pk).exists()
+
+
+def test_a_run_that_nobody_has_combined_is_combined_and_as_young_as_that(db: None) -> None:
+    run = started("/split-sum-start/", n=1000, chunk_size=250)
+    run_queued()
+    Job.objects.update(finished_at=timezone.now() - OLD)
+    assert prune() == {}
+    run_queued()
+    assert prune() == {}
+    assert check(run)["total"] == 500500
+
+
+def test_what_combined_a_run_stays_as_long_as_the_run(db: None) -> None:
+    run = a_run(by=NEW)
+    old = timezone.now() - OLD
+    Job.objects.filter(pk=run.combine_id).update(finished_at=old)
+    Task.objects.filter(pk=run.combine_id).update(stopped=old)
+    assert prune() == {}
+    assert run.combine_job is not None
 
 
 def test_a_retried_run_is_as_young_as_its_retry(run_with_a_failure: Run, missing_file: Any) -> None:
@@ -142,7 +162,7 @@ def test_runs_of_a_sweep_go_together_and_then_the_sweep(db: None) -> None:
     age(second)
     assert prune() == {}, "the sweep is unfinished: without its runs it would begin again"
     Sweep.objects.update(ended=True)
-    assert prune() == {"runs": 2, "jobs": 8, "tasks": 8, "sweeps": 1}
+    assert prune() == {"runs": 2, "jobs": 10, "tasks": 10, "sweeps": 1}
     assert first.pk != second.pk
 
 
@@ -159,11 +179,12 @@ def test_dead_nodes_go_once_no_job_names_them(db: None) -> None:
 def test_the_mark_of_a_run_without_chunks_goes_with_it(db: None) -> None:
     kept, lone = async_iter("math.sqrt", []), async_iter("math.sqrt", [])
     Task.objects.update(stopped=timezone.now() - OLD)
-    run = Run.objects.note(kept, SUM, {"n": 0}, chunks=0)
+    run = Run.objects.note(kept, SUM, {"n": 0}, chunk_size=1, chunks=0)
     assert prune() == {"tasks": 1}
     assert list(Task.objects.values_list("pk", flat=True)) == [kept], lone
-    Run.objects.filter(pk=run.pk).update(finished_at=timezone.now() - OLD)
-    assert prune() == {"tasks": 1, "runs": 1}
+    run_jobs()
+    age(run)
+    assert prune() == {"tasks": 2, "runs": 1, "jobs": 1}  # the other is what combined nothing
 
 
 def test_many_windows_and_batches(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,7 +198,7 @@ def test_many_windows_and_batches(db: None, monkeypatch: pytest.MonkeyPatch) -> 
     run_jobs()
     Job.objects.filter(group=group).update(finished_at=timezone.now() - OLD)
     assert prune() == {"runs": 3, "jobs": 10, "tasks": 10}
-    assert set(Job.objects.values_list("group", flat=True)) == {kept.task_id}
+    assert set(Job.objects.values_list("group", flat=True)) == {kept.task_id, kept.combine_id}
 
 
 # --- a request that found the run just before it was removed ---------------------------------
@@ -250,7 +271,7 @@ def test_a_missed_schedule_runs_once_as_a_task_with_a_job(schedule: Schedule) ->
     run_jobs()
     job.refresh_from_db()
     assert job.state == Job.State.DONE
-    assert job.result == {"runs": 1, "jobs": 4, "tasks": 4}
+    assert job.result == {"runs": 1, "jobs": 5, "tasks": 5}
 
 
 def test_a_prune_that_fails_is_listed(schedule: Schedule, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -276,7 +297,7 @@ def test_a_prune_that_takes_too_long_comes_again_soon(
     schedule.refresh_from_db()
     assert schedule.next_run < timezone.now() + timedelta(seconds=retention.REST + 1)
     monkeypatch.setattr(retention, "SHARE", 60)
-    assert retention.prune_a_share() == {"runs": 1, "jobs": 4, "tasks": 4}
+    assert retention.prune_a_share() == {"runs": 1, "jobs": 5, "tasks": 5}
 
 
 def test_zero_days_keep_everything(db: None, settings: Any) -> None:
@@ -338,9 +359,9 @@ def command(*arguments: str) -> str:
 
 def test_the_command_says_what_it_does(db: None, settings: Any) -> None:
     a_run()
-    assert command("--dry-run") == "Would remove: 4 jobs, 1 runs, 4 tasks.\n"
+    assert command("--dry-run") == "Would remove: 5 jobs, 1 runs, 5 tasks.\n"
     assert command("--days", "32") == "Removed: nothing.\n"
-    assert command() == "Removed: 4 jobs, 1 runs, 4 tasks.\n"
+    assert command() == "Removed: 5 jobs, 1 runs, 5 tasks.\n"
     assert command("--days", "0") == "Nothing is removed: 0 days keep everything for ever.\n"
     with pytest.raises(CommandError, match="0 or more"):
         command("--days", "-1")

@@ -16,7 +16,7 @@ from django.utils import timezone
 from compute.models import Run
 from compute.queue.models import Job, JobState, Node
 from tests import recipes
-from tests.conftest import finish_by_hand, run_jobs, started
+from tests.conftest import finish_by_hand, run_jobs, run_queued, started
 
 HTML = {"accept": "text/html"}
 FRAGMENT = {**HTML, "hx-request": "true"}
@@ -194,6 +194,10 @@ def test_htmx_gets_the_list_alone(db: None) -> None:
 
 def test_the_list_heals_a_note_that_was_lost(db: None) -> None:
     finish_by_hand(started("/split-sum-start/", n=10, chunk_size=5), 15, 40)
+    finish_by_hand(started("/sum-start/", n=4), 10)
+    assert '<td class="number">10</td>' in page("/")
+    run_queued()  # what combines the chunks was queued by the look
+    Run.objects.settle()
     assert '<td class="number">55</td>' in page("/")
 
 
@@ -346,7 +350,9 @@ def test_htmx_without_accept_html_gets_json(db: None) -> None:
 
 
 def test_a_run_of_no_chunks_shows_a_full_bar(db: None) -> None:
-    html = page(started("/split-sum-start/", n=0).get_absolute_url())
+    run = started("/split-sum-start/", n=0)
+    run_queued()
+    html = page(run.get_absolute_url())
     assert "0 of 0 chunks done" in html
     assert 'max="1" value="1.0000"' in html
     assert "<output>0</output>" in html
@@ -409,6 +415,15 @@ def test_an_error_is_shown_as_text(db: None) -> None:
 def test_looking_at_a_page_heals_a_note_that_was_lost(db: None) -> None:
     run = started("/split-sum-start/", n=10, chunk_size=5)
     finish_by_hand(run, 15, 40)
+    assert "waiting for a worker to combine the results" in page(run.get_absolute_url())
+    run_queued(1)
+    assert Run.objects.get().state == Run.State.DONE
+    assert "<output>55</output>" in page(run.get_absolute_url())
+
+
+def test_looking_at_the_page_of_one_task_heals_a_note_that_was_lost(db: None) -> None:
+    run = started("/sum-start/", n=10)
+    finish_by_hand(run, 55)
     assert Run.objects.get().state == Run.State.IN_PROGRESS
     assert "<output>55</output>" in page(run.get_absolute_url())
     assert Run.objects.get().state == Run.State.DONE

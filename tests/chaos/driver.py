@@ -266,9 +266,7 @@ class Chaos:
     def come_to_rest(self) -> None:
         self.frozen = [(0.0, group) for _, group in self.frozen]
         deadline = time.monotonic() + REST
-        while time.monotonic() < deadline and (
-            self.asking or self.unsettled() or self.victims or self.unfinished()
-        ):
+        while time.monotonic() < deadline and (self.asking or self.unsettled() or self.victims):
             self.asking = [thread for thread in self.asking if thread.is_alive()]
             self.tend()
             time.sleep(0.2)
@@ -324,14 +322,17 @@ class Chaos:
         """An error is right only for what was killed three times, listed; a retry mends it."""
         from django_q.models import Failure
 
-        for job in run.everything().filter(state="failed"):
+        from compute.models import Run
+        from compute.queue.models import JobState
+
+        for job in run.everything().filter(state=JobState.FAILED):
             if job.error_class != "WorkerDied" or self.deaths[job.pk] < 3:
                 self.figures.violations.append(f"{run.task_id}: {job} failed: {job.error}")
             if not Failure.objects.filter(pk=job.pk).exists():
                 self.figures.violations.append(f"{run.task_id}: {job} failed and is not listed")
         run.retry()
         with contextlib.suppress(AssertionError):
-            wait_until(lambda: run.refresh() and run.state != run.State.IN_PROGRESS, 60)
+            wait_until(lambda: run.refresh() and run.state != Run.State.IN_PROGRESS, 60)
 
     def check_leftovers(self) -> None:
         families = [process for node in self.nodes for process in node.family()]
@@ -344,15 +345,12 @@ class Chaos:
     # --- asking a database that may be away ---------------------------------------------
 
     def unsettled(self) -> int:
+        """How many jobs have not settled, and runs of which that is not noted or combined."""
+        from compute.models import Run
         from compute.queue.models import Job
 
-        return int(self.asked(lambda: Job.objects.unsettled().count()))
-
-    def unfinished(self) -> int:
-        """How many runs lack their end, which a node's look around may have to note."""
-        from compute.models import Run, RunState
-
-        return int(self.asked(lambda: Run.objects.filter(state=RunState.IN_PROGRESS).count()))
+        runs = Run.objects.filter(state=Run.State.IN_PROGRESS)
+        return int(self.asked(lambda: Job.objects.unsettled().count() + runs.count()))
 
     def asked(self, question: Callable[[], Any]) -> Any:
         from django.db import DatabaseError, connection

@@ -19,7 +19,6 @@ from urllib.request import Request, urlopen
 import pytest
 
 from compute.models import Run
-from compute.queue.models import Job
 from tests.processes import Process, Processes, wait_until
 
 SECONDS = 120
@@ -93,7 +92,7 @@ def test_fifty_requests_a_second_and_eight_workers_share_a_file(processes: Proce
             askers.submit(asked.ask, path())
     asked.report(time.monotonic() - began)
 
-    wait_until(lambda: not Job.objects.unsettled().exists(), 120)
+    wait_until(lambda: not Run.objects.unfinished(), 120)
     asked.check(web, *nodes)
     started = asked.answers["/split-sum-start/", 200]
     assert started == Run.objects.count() > 100
@@ -145,7 +144,7 @@ def test_two_hundred_clients_follow_their_runs(processes: Processes) -> None:
     asked.report(MINUTES * 60)
     print(f"{len(started)} runs")
 
-    wait_until(lambda: not Job.objects.unsettled().exists(), 300)
+    wait_until(lambda: not Run.objects.unfinished(), 300)
     asked.check(web, node)
     assert {status for _, status in asked.answers} == {200}
     assert len(started) == asked.answers["/split-sum-start/", 200] == Run.objects.count()

@@ -102,9 +102,10 @@ def nested(levels: int) -> list[Any]:
 RETURNED: dict[str, tuple[Callable[[], Any], tuple[str, Any]]] = {
     "nan": (lambda: math.nan, ("is", "NaN")),
     "infinities": (lambda: [math.inf, -math.inf], ("is", ["Infinity", "-Infinity"])),
-    "long-integer": (lambda: 10**10_000, ("is", 10**10_000)),
-    "longer-integer": (lambda: -(10**100_000), ("error", "100,001 digits")),
-    "nul": (lambda: {"a": ["x\0y"]}, ("error", "the result['a'] has a text with a NUL")),
+    "long-integer": (lambda: 10**4_000, ("is", 10**4_000)),
+    "longer-integer": (lambda: [10**10_000], ("error", "the result[0] is an integer of about 10,")),
+    "longest-integer": (lambda: -(10**100_000), ("error", "100,001 digits")),
+    "nul": (lambda: {"a": ["x\0y"]}, ("error", "the result['a'][0] has a text with")),
     "surrogate": (lambda: "caf\udce9", ("error", "lone surrogate")),
     "surrogate-key": (lambda: {"\ud800": 1}, ("error", "lone surrogate")),
     "bytes": (lambda: {"x": [b"1"]}, ("error", "the result['x'][0] is a bytes")),
@@ -257,7 +258,7 @@ class NameForm(forms.Form):
 
 
 for _name in RETURNED | DONE | DEADLY:
-    globals()[_name] = Computation(
+    globals()[f"ODD_{_name}"] = Computation(
         name=_name,
         line="Is odd.",
         title=lambda name: f"odd {name}",
@@ -265,4 +266,4 @@ for _name in RETURNED | DONE | DEADLY:
         function=returned,
     )
 for _name, (_odd, _) in WRONG.items():
-    globals()[_name] = ordinary(name=_name, **_odd)
+    globals()[f"ODD_{_name}"] = ordinary(name=_name, **_odd)
