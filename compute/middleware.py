@@ -159,11 +159,11 @@ class OddValuesMiddleware:
         if match is None or match.namespace != "admin":
             return None
         kinds: tuple[type[Exception], ...] = (DataError, OverflowError)
-        if ACTION_CHECKBOX_NAME in request.POST:
+        if request.GET or ACTION_CHECKBOX_NAME in request.POST:
             kinds = (*kinds, ValueError, ValidationError)
         if not isinstance(error, kinds):
             return None
-        log.warning("the admin can't look for this: %s", error)
+        log.warning("the admin can't look for this: %s", error, exc_info=error)
         return refuse(request, 400, "The address or the form has a value that no row can have.")
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import types
 from typing import Any
 
 import pytest
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db import DataError, InterfaceError, OperationalError, connection
+from django.db import DataError, InterfaceError, OperationalError, ProgrammingError, connection
 from django.db.migrations.recorder import MigrationRecorder
 from django.http import HttpRequest, HttpResponse
 from django.test import Client
@@ -106,6 +107,53 @@ def test_without_a_database_what_needs_none_is_answered(
 
 
 # --- a database that is away ----------------------------------------------------------
+
+
+def test_with_debug_a_missing_migration_is_called_that(new_version: str, settings: Any) -> None:
+    settings.DEBUG = True
+    reply = Client().get("/")
+    assert reply.status_code == 503
+    assert reply.json()["detail"] == (
+        f"The database lacks {new_version}: run `./manage.py migrate`."
+    )
+
+
+def test_a_table_that_is_gone_is_a_missing_migration(
+    new_version: str, site_with_an_error: Any
+) -> None:
+    """As after a restored backup of an older version, in a process that looks no more."""
+    SchemaMiddleware.current = True
+    for error in (no_such_table(), ProgrammingError("relation does not exist")):
+        reply = site_with_an_error(error).get("/fails/")
+        assert reply.status_code == 503
+        assert "brought up to date" in reply.json()["detail"]
+        assert not SchemaMiddleware.current
+        SchemaMiddleware.current = True
+
+
+def no_such_table() -> Exception:
+    try:
+        with sqlite3.connect(":memory:") as memory:
+            memory.execute("SELECT 1 FROM nowhere")
+    except sqlite3.OperationalError as cause:
+        error = OperationalError("no such table: nowhere")
+        error.__cause__ = cause
+        return error
+    finally:
+        memory.close()
+    raise AssertionError
+
+
+@pytest.mark.django_db
+def test_a_wrong_statement_is_no_database_that_is_away(site_with_an_error: Any) -> None:
+    assert site_with_an_error(no_such_table()).get("/fails/").status_code == 500
+    assert SchemaMiddleware.current
+
+
+def test_neither_is_asked_of_a_database_that_is_away(
+    site_with_an_error: Any, database_away: None
+) -> None:
+    assert site_with_an_error(no_such_table()).get("/fails/").status_code == 500
 
 
 @pytest.mark.parametrize("error", [OperationalError("gone"), InterfaceError("closed")])
