@@ -386,3 +386,31 @@ def test_release_on_an_empty_database_makes_all_that_the_site_needs_twice(tmp_pa
     assert "No migrations to apply." in second.stdout
     assert "Made the account" not in second.stdout
     assert manage("migrate", "--check", **new).returncode == 0
+
+
+@pytest.mark.once
+def test_a_command_on_a_database_without_tables_names_the_migrations(tmp_path: Path) -> None:
+    new = {"DATABASE_URL": f"sqlite:///{tmp_path}/new.sqlite3", "DEBUG": "1"}
+    for command in (["sum", "5"], ["retry", "--all"], ["prune"]):
+        done = manage(*command, **new)
+        assert done.returncode == 1
+        assert "The database lacks " in done.stderr
+        assert "run `./manage.py migrate`" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_a_command_whose_database_is_away_says_that(database_away: None) -> None:
+    with pytest.raises(DatabaseError):
+        call_command("retry", "--all")
+
+
+@pytest.mark.django_db
+def test_a_command_that_fails_on_a_whole_database_fails_as_it_did(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def wrong(*args: object) -> None:
+        raise DatabaseError("a wrong statement")
+
+    monkeypatch.setattr("compute.terminal.RunsCommand.chosen", wrong)
+    with pytest.raises(DatabaseError, match="a wrong statement"):
+        call_command("retry", "--all")

@@ -114,7 +114,7 @@ def test_with_debug_a_missing_migration_is_called_that(new_version: str, setting
     reply = Client().get("/")
     assert reply.status_code == 503
     assert reply.json()["detail"] == (
-        f"The database lacks {new_version}: run `./manage.py migrate`."
+        f"The database lacks compute.{new_version}: run `./manage.py migrate`."
     )
 
 

@@ -10,12 +10,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qs, urlsplit, urlunsplit
+from urllib.request import Request, urlopen
 
 import psycopg
 import pytest
 
-from tests.processes import ROOT, Processes, wait_until
+from tests.processes import ROOT, Processes, free_port, wait_until
 
 TEXT = (ROOT / "docs" / "operations.md").read_text()
 #: What each chapter's commands are run by.
@@ -23,7 +24,8 @@ CHAPTERS = {
     "What is removed, and when": "test_prune_by_hand",
     "SQLite": "test_backup_of_sqlite",
     "Postgres": "test_backup_of_postgres",
-    "One machine": None,  # git and pip; the third command is run by the other chapters
+    "A full disk": "test_full_disk",
+    "One machine": "test_upgrade",
     "From SQLite to Postgres": "test_move_to_postgres",
 }
 EXAMPLE = "postgres://user:password@db.example.com/sumsite"
@@ -78,10 +80,10 @@ class Site:
         self.processes = Processes(output, environment)
         self.helper: subprocess.Popen[str] | None = None
 
-    def run(self, command: str, url: str = "") -> str:
+    def run(self, command: str) -> str:
         """Run a command that ends; what it prints."""
         done = subprocess.run(
-            ["sh", "-c", f". .venv/bin/activate; {command.replace(EXAMPLE, url)}"],
+            ["sh", "-c", f". .venv/bin/activate; {command}"],
             cwd=self.folder,
             env=self.processes.environment,
             capture_output=True,
@@ -184,9 +186,10 @@ def add_tools(site: Site) -> None:
     site.processes.environment["PATH"] = path
 
 
-def backup_and_restore(site: Site, name: str, prepare: str = "") -> None:
+def backup_and_restore(site: Site, name: str) -> None:
     """A run that is done, one that waits; a backup; the end of both; the restored database."""
     backup, *restore = chapter(name)
+    site.run(backup)  # which a later one replaces
     done = site.start(1000, 100)
     site.node()
     waiting = site.start(2000, 100)
@@ -205,20 +208,123 @@ def backup_and_restore(site: Site, name: str, prepare: str = "") -> None:
     assert site.python("OrmQ.objects.count()") == 0
 
 
+@pytest.mark.once
+def test_no_command_has_a_password_in_it() -> None:
+    """It would be read by everybody on the machine, and kept by the shell's history."""
+    for name in CHAPTERS:
+        assert not [
+            line for line in chapter(name) if re.search("password|DATABASE_URL|://.*@", line)
+        ]
+    assert not re.search(r"(curl|psql|pg_dump)\b.*(password=|\$DATABASE_URL|:\S+@)", TEXT)
+
+
 @pytest.mark.sqlite
 def test_backup_of_sqlite(site: Site) -> None:
     backup_and_restore(site, "SQLite")
+
+
+@pytest.mark.sqlite
+def test_a_backup_that_fails_leaves_the_last_one(site: Site) -> None:
+    backup, *_ = chapter("SQLite")
+    site.run(backup)
+    good = (site.folder / "backup.sqlite3").read_bytes()
+    site.end_helper()
+    (site.folder / "db.sqlite3").rename(site.folder / "elsewhere")
+    with pytest.raises(AssertionError, match="unable to open database file"):
+        site.run(backup)
+    (site.folder / "db.sqlite3").write_text("no database, but long enough to be one" * 100)
+    with pytest.raises(AssertionError, match="file is not a database"):
+        site.run(backup)
+    assert (site.folder / "backup.sqlite3").read_bytes() == good
+    (site.folder / "elsewhere").rename(site.folder / "db.sqlite3")
+    site.run(backup)
+
+
+@pytest.mark.sqlite
+def test_full_disk(site: Site) -> None:
+    """Tasks end once there is room; the commands make some."""
+    remove, shrink = chapter("A full disk")
+    site.start(1000, 100)
+    site.node()
+    big = site.start(10**6, 100)
+    then = "datetime(2020, 1, 1, tzinfo=UTC)"
+    old = f"Run.objects.exclude(task_id='{big}').update(finished_at={then})"
+    site.python(f"[{old}, Job.objects.filter(state='done').update(finished_at={then})]")
+    site.end_helper()
+    # In units of 512 bytes: no file of the node may get larger than the database is.
+    blocks = (site.folder / "db.sqlite3").stat().st_size // 512
+    node = site.processes.start(
+        "sh", "-c", f". .venv/bin/activate; ulimit -f {blocks}; exec ./manage.py qcluster",
+        cwd=site.folder,
+    )  # fmt: skip
+    node.wait_for_output("disk I/O error|database or disk is full", 60)
+    node.stop()
+    site.run(remove)
+    before = (site.folder / "db.sqlite3").stat().st_size
+    site.run(shrink)
+    assert (site.folder / "db.sqlite3").stat().st_size <= before
+    site.node()
+    assert site.outcome(big) == [["done", 10**6 * (10**6 + 1) // 2]]
+
+
+@pytest.mark.sqlite
+def test_upgrade(site: Site) -> None:
+    """A version with a new static file that every page names, on a site without DEBUG."""
+    pull, install, release, collect = chapter("One machine")
+    assert pull == "git pull"
+    assert install.endswith("pip install -r requirements.txt")
+    site.run(collect)
+    (site.folder / "compute/static/compute/new.css").write_text("p { margin: 0 }")
+    base = site.folder / "templates/base.html"
+    base.write_text(
+        base.read_text().replace(
+            "</head>", "<link rel=stylesheet href=\"{% static 'compute/new.css' %}\"></head>"
+        )
+    )
+    done = site.processes
+    said = subprocess.run(
+        ["sh", "-c", f". .venv/bin/activate; {release}"],
+        cwd=site.folder, env=done.environment, capture_output=True, text=True, check=True,
+    ).stderr  # fmt: skip
+    assert "1 static file(s) are not collected, the first being compute/new.css" in said
+    assert collect in said
+    site.run(collect)
+    port = str(free_port())
+    web = site.processes.start(
+        "sh", "-c", ". .venv/bin/activate; exec gunicorn sumsite.wsgi", cwd=site.folder,
+        PORT=port, ALLOWED_HOSTS="localhost",
+    )  # fmt: skip
+    web.wait_for_output("Booting worker")
+    for address in ("/", "/nodes/", "/compute/sum/"):
+        headers = {"X-Forwarded-Proto": "https", "Accept": "text/html"}
+        with urlopen(Request(f"http://localhost:{port}{address}", headers=headers)) as reply:
+            page = reply.read().decode()
+        assert re.search(r"compute/new\.\w+\.css", page)
+    assert "not collected" not in web.text()
 
 
 @pytest.mark.postgres
 def test_backup_of_postgres(folder: Path, postgres: str) -> None:
     site = Site(folder, postgres)
     add_tools(site)
+    add_service(site, postgres)
     site.run("./manage.py migrate")
     try:
         backup_and_restore(site, "Postgres")
     finally:
         site.end()
+
+
+def add_service(site: Site, url: str) -> None:
+    """What the chapter has one write, for the tests' server."""
+    text = TEXT.partition("### Postgres\n")[2]
+    (section,) = re.findall(r"^    \[(\w+)\]\n(?:    \w+=.*\n)+", text, re.M)
+    # A socket's folder and a user without a password, in place of a host and one with it.
+    parts = urlsplit(url)
+    host = parse_qs(parts.query)["host"][0]
+    lines = [f"[{section}]", f"host={host}", "dbname=operations", f"user={parts.username}"]
+    (site.folder / "service.conf").write_text("\n".join(lines) + "\n")
+    site.processes.environment["PGSERVICEFILE"] = str(site.folder / "service.conf")
 
 
 @pytest.mark.sqlite
@@ -237,7 +343,8 @@ def test_prune_by_hand(site: Site) -> None:
 @pytest.mark.postgres
 def test_move_to_postgres(site: Site, postgres: str) -> None:
     """Half done on SQLite, finished on Postgres: exact totals, and no id used twice."""
-    migrate, copy, note, serve = chapter("From SQLite to Postgres")
+    migrate, copy, serve = chapter("From SQLite to Postgres")
+    assert f"    DATABASE_URL={EXAMPLE}\n" in TEXT
     done = site.start(1000, 100)
     site.node()
     assert site.outcome(done) == [["done", 500500]]
@@ -249,11 +356,10 @@ def test_move_to_postgres(site: Site, postgres: str) -> None:
         "for job in Job.objects.unsettled()]"
     )
     waiting = site.start(2000, 100)
-    site.run(migrate, postgres)
-    assert "Copied" in site.run(copy, postgres)
-    (site.folder / ".env").write_text("")
-    site.run(note, postgres)
     site.end_helper()
+    (site.folder / ".env").write_text(f"DATABASE_URL={postgres}\n")
+    site.run(migrate)
+    assert "Copied" in site.run(copy)
     assert site.outcome(done) == [["done", 500500]]
     assert site.python("OrmQ.objects.count()") == 20
     site.node(serve)

@@ -520,3 +520,9 @@ def test_a_statistic_signed_with_another_key_is_passed_over(node):
     recipes.node.make(stat="signed by somebody else")
     Stat(sentinel(node)).save()
     assert [stat.cluster_id.hex for stat in Stat.get_all()] == [node.row.pk]
+
+
+def test_a_node_of_another_queue_has_its_name_beside_its_own(monkeypatch):
+    usual = node_name("0" * 32)
+    monkeypatch.setattr("compute.queue.broker.Conf.CLUSTER_NAME", "slow")
+    assert node_name("0" * 32) == f"{usual} (slow)"
