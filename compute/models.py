@@ -497,7 +497,7 @@ class Run(models.Model):
         # By itself and not by a path: a node of the version before leaves it to others.
         self.combine_id = async_task(combine, self.task_id, task_name=name)
         place = self.jobs.aggregate(first=models.Min("queue_id"))["first"]
-        if place is not None:
+        if place is not None and not OrmQ.objects.filter(pk=place).exists():
             combining = Job.objects.filter(pk=self.combine_id)
             OrmQ.objects.filter(pk__in=combining.values("queue_id")).update(id=place)
             self.jobs.filter(queue_id=place).update(queue_id=None)
