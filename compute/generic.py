@@ -19,7 +19,7 @@ from .forms import ChunkSizeForm, form_for
 from .limits import RETRY_AFTER, TooMuch, within_limits
 from .masking import shown_to
 from .models import Progress, Run
-from .owners import may_start, own, reachable, refuse_nameless
+from .owners import may_start, own, reachable, refuse_nameless, sees_all
 from .pages import (
     failures_context,
     run_context,
@@ -220,7 +220,13 @@ def refuse_mistake(request: HttpRequest, error: ComputationError) -> HttpRespons
 
 
 def refuse_unknown(request: HttpRequest) -> HttpResponse:
-    return refuse(request, 404, "No run has this task_id; use the one that starting it returned.")
+    """The same words for a run that there is not and for one that is not for this client."""
+    detail = "No run has this task_id; use the one that starting it returned."
+    if not sees_all(request):
+        detail = (
+            "No run of yours has this task_id; sign in as its owner, or ask for it to be shared."
+        )
+    return refuse(request, 404, detail)
 
 
 def reply_with(

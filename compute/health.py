@@ -64,7 +64,8 @@ def impatience() -> Iterator[None]:
     if not usable:  # it was open, and the server has been restarted since
         connection.close()
         connection.ensure_connection()
-    connection.health_check_done = True  # Django's would come inside, and wait for a new one
+    # Django's own question would come inside, and wait for a new connection.
+    connection.health_check_done = True  # type: ignore[attr-defined]
     with hanging_up():
         yield
 

@@ -17,6 +17,7 @@ from django.contrib.auth.models import User
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils import timezone
 
 from .clients import OWNER, client_of
 from .models import Run, RunQuerySet, Sweep
@@ -34,8 +35,18 @@ def own(request: HttpRequest, run: Run | Sweep) -> None:
         owner = request.session.setdefault(OWNER, uuid4().hex)
         if run.account_id is None:
             run.owner = owner
-            request.session.modified = True  # it ends two weeks after the last start
+            renew(request)
     run.save(update_fields=["owner", "client", "account"])
+
+
+def renew(request: HttpRequest) -> None:
+    """Let the session end two weeks after the last day on which it has started something.
+
+    Once a day, for to write it each time would meet with those who sign in or out meanwhile.
+    """
+    today = timezone.now().date().isoformat()
+    if request.session.get("day") != today:
+        request.session["day"] = today
 
 
 def has_session(request: HttpRequest) -> bool:

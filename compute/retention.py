@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.contrib.sessions.models import Session
@@ -55,11 +56,12 @@ def steps(days: float, dry: bool = False) -> Iterator[Removed]:
 
 def session_steps(dry: bool) -> Iterator[Removed]:
     """Sessions that have ended, and what was noted for an hour only."""
-    for name, model, over in (
-        ("sessions", Session, Q(expire_date__lt=timezone.now())),
-        ("mail requests", MailAsked, Q(asked_at__lt=timezone.now() - timedelta(hours=1))),
-    ):
-        old = model._default_manager.filter(over).order_by()
+    now = timezone.now()
+    over: dict[str, QuerySet[Any]] = {
+        "sessions": Session.objects.filter(expire_date__lt=now),
+        "mail requests": MailAsked.objects.filter(asked_at__lt=now - timedelta(hours=1)),
+    }
+    for name, old in over.items():
         if dry:
             yield Counter({name: old.count()})
             continue
