@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from compute.models import Run, Sweep
 from compute.queue.models import Job, Node
-from tests.conftest import run_jobs, started
+from tests.conftest import started
 
 HTML = "text/html"
 ANN = {"username": "ann", "password": "ann-password"}
@@ -51,6 +51,13 @@ def start(client: Client, **parameters: object) -> Run:
 def do(client: Client, action: str, run: Run, **more: object) -> Any:
     parameters = {"task_id": run.task_id, **more}
     return client.post(f"/compute/{run.computation}/{action}/", parameters)
+
+
+def end(run: Run) -> None:
+    """Its chunks are done, and their results combined."""
+    now = timezone.now()
+    run.jobs.update(state=Job.State.DONE, result=1, finished_at=now)
+    Run.objects.filter(pk=run.pk).update(state=Run.State.DONE, result=1, finished_at=now)
 
 
 def page(client: Client, run: Run) -> str:
@@ -301,7 +308,7 @@ def test_another_s_run_is_answered_as_one_that_there_is_not(
             assert replies[0].headers == replies[1].headers
 
 
-@pytest.mark.parametrize("action", ["cancel", "retry", "again", "share"])
+@pytest.mark.parametrize("action", ["cancel", "retry", "again", "share", "combine"])
 def test_nor_can_anything_be_done_with_it(site: Site, action: str) -> None:
     before = Run.objects.count()
     for stranger in site.strangers:
@@ -331,9 +338,7 @@ def test_what_is_not_there_takes_as_many_statements_as_what_is_another_s(
 
 
 def test_chunk_sizes_are_compared_among_ones_own_runs(site: Site) -> None:
-    run_jobs()
-    site.run.jobs.update(state=Job.State.DONE, result=1)
-    site.run.refresh()
+    end(site.run)
     address, given = "/compute/sum/chunk-sizes/", {"n": 4321}
 
     def sizes(client: Client) -> list[int]:
@@ -435,7 +440,7 @@ def test_the_owner_shares_the_address_and_takes_it_back(site: Site) -> None:
         assert "Its owner has shared this run’s address." in html
         for button in ("Cancel", "Share", "Stop sharing", "Run again"):
             assert f">{button}</button>" not in html
-        for action in ("cancel", "retry", "again", "share"):
+        for action in ("cancel", "retry", "again", "share", "combine"):
             assert do(stranger, action, site.run).status_code == 403
         # No list, count or search tells of it.
         assert site.run.task_id not in stranger.get("/").content.decode()
@@ -447,7 +452,7 @@ def test_the_owner_shares_the_address_and_takes_it_back(site: Site) -> None:
 
 def test_a_shared_run_that_has_ended_has_no_buttons_for_others(site: Site) -> None:
     do(site.owner, "share", site.run)
-    site.run.jobs.update(state=Job.State.DONE, result=1)
+    end(site.run)
     assert ">Run again</button>" in page(site.owner, site.run)
     html = page(site.strangers[0], site.run)
     assert ">Run again</button>" not in html
