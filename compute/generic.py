@@ -226,7 +226,10 @@ def refuse_unknown(request: HttpRequest) -> HttpResponse:
         detail = (
             "No run of yours has this task_id; sign in as its owner, or ask for it to be shared."
         )
-    return refuse(request, 404, detail)
+    # A page that is open, and asks for a part of itself, says so: its run may have been removed,
+    # its session ended, or the address no longer be shared.
+    headers = {"HX-Refresh": "true"} if request.headers.get("HX-Request") else None
+    return refuse(request, 404, detail, headers=headers)
 
 
 def reply_with(

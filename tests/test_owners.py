@@ -141,6 +141,20 @@ def test_an_account_that_is_no_more_owns_nothing(ann: User, how: str) -> None:
     assert (run.account is None) == (how == "deleted")
 
 
+def test_an_account_that_code_of_before_has_deleted_breaks_no_page(
+    ann: User, admin: Client
+) -> None:
+    run = start(sign_in(browser()))
+    Run.objects.update(account=ann.pk + 1_000)
+    run.refresh_from_db()
+    for client in (admin, browser()):
+        assert page(client, run)
+        assert client.get("/").status_code == 200
+    for address in ("/admin/compute/run/", f"/admin/compute/run/{run.pk}/change/"):
+        assert admin.get(address).status_code == 200
+    assert do(admin, "cancel", run).status_code == 200
+
+
 def test_a_session_is_renewed_by_a_start_once_a_day(db: None) -> None:
     client = browser()
     start(client)
@@ -306,6 +320,14 @@ def test_another_s_run_is_answered_as_one_that_there_is_not(
             assert [reply.status_code for reply in replies] == [404, 404]
             assert replies[0].content == replies[1].content
             assert replies[0].headers == replies[1].headers
+
+
+def test_a_page_that_is_open_says_that_its_run_is_no_longer_to_be_seen(site: Site) -> None:
+    part = {"accept": HTML, "hx-request": "true"}
+    assert "HX-Refresh" not in site.owner.get(site.run.get_absolute_url(), headers=part)
+    site.owner.cookies.clear()
+    reply = site.owner.get(site.run.get_absolute_url(), headers=part)
+    assert (reply.status_code, reply["HX-Refresh"]) == (404, "true")
 
 
 @pytest.mark.parametrize("action", ["cancel", "retry", "again", "share", "combine"])

@@ -103,6 +103,16 @@ def test_it_needs_a_csrf_token(ann: User) -> None:
     assert client.post("/password/", {**CHANGE, "csrfmiddlewaretoken": token}).status_code == 302
 
 
+@pytest.mark.parametrize("address", [FORGOTTEN, "/login/"])
+def test_so_do_forms_for_those_who_have_no_session_yet(ann: User, mails: Any, address: str) -> None:
+    client = Client(enforce_csrf_checks=True)
+    form = {**ANN, "email": "ann@example.com"}
+    assert client.post(address, form).status_code == 403
+    client.get(address)
+    token = client.cookies[configured.CSRF_COOKIE_NAME].value
+    assert client.post(address, form, headers={"x-csrftoken": token}).status_code == 200
+
+
 @pytest.mark.parametrize("closed", [False, True])
 def test_strangers_are_sent_to_sign_in(db: None, settings: Any, closed: bool) -> None:
     settings.REQUIRE_LOGIN = closed
