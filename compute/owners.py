@@ -29,8 +29,8 @@ def own(request: HttpRequest, run: Run | Sweep) -> None:
 
     And which client the run counts for: until it has a session, its address.
     """
+    run.account_id = request.user.pk  # first: a session whose password was changed ends here
     run.client = client_of(request)
-    run.account_id = request.user.pk
     if wants_page(request) or has_session(request):
         owner = request.session.setdefault(OWNER, uuid4().hex)
         if run.account_id is None:
@@ -63,7 +63,7 @@ def claim(sender: Any, request: HttpRequest, user: User, **kwargs: Any) -> None:
 
 
 def mine(request: HttpRequest) -> Q:
-    """Runs, or sweeps, of whoever asks."""
+    """Runs, or sweeps, that belong to the account or session that asks."""
     theirs = Q(pk__in=[])
     if request.user.is_authenticated:
         theirs |= Q(account=request.user.pk)

@@ -67,7 +67,7 @@ class OldPasswordForm(PasswordChangeForm):
 
 
 class PasswordView(AccountFormView, PasswordChangeView):
-    """A new password for who is signed in; whatever else was signed in no longer is."""
+    """Gives the account that is signed in a new password, which ends its other sessions."""
 
     form_class = OldPasswordForm
     template_name = "registration/password.html"
@@ -101,7 +101,7 @@ class ForgottenView(AccountFormView, FormView):  # type: ignore[type-arg]
     @method_decorator(csrf_protect)
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if not settings.SENDS_MAIL:
-            detail = "This site sends no mail. Whoever runs it can give you a new password."
+            detail = "This site sends no mail; ask its staff, who can give you a new password."
             heading = {"heading": "Ask for a new password"}
             return refuse(request, 404, detail, context=heading)
         return super().dispatch(request, *args, **kwargs)
@@ -129,7 +129,7 @@ def asked_lately(key: str) -> int:
 
 
 def hashed(text: str) -> str:
-    """Rows keep no address, neither of a machine nor of a mailbox."""
+    """For rows, which keep no address, neither of a machine nor of a mailbox."""
     return salted_hmac("compute.passwords", text, algorithm="sha256").hexdigest()[:32]
 
 
@@ -151,7 +151,7 @@ def send_links(email: str, site: str) -> int:
 
 @method_decorator(login_not_required, name="dispatch")
 class ChooseView(AccountFormView, PasswordResetConfirmView):
-    """Where the mail's link leads: a new password, without the old one."""
+    """Takes a new password without the old one, where the mail's link leads."""
 
     template_name = "registration/choose.html"
     success_url = reverse_lazy("password-chosen")
@@ -168,7 +168,7 @@ class ChooseView(AccountFormView, PasswordResetConfirmView):
 
 
 class ToldView(ReplyView):
-    """What has become of a form, so that to load the page again posts nothing again."""
+    """Says what became of a form, at an address of its own: to load it again posts nothing."""
 
     heading = detail = ""
     #: Where to go from there: a text and an address's name.

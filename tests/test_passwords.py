@@ -346,7 +346,7 @@ def test_a_site_that_sends_no_mail_says_who_helps(ann: User, settings: Any) -> N
     assert reply.status_code == 404
     assert "<h1>Ask for a new password</h1>" in page(reply)
     program = Client().post(FORGOTTEN, {"email": "ann@example.com"})
-    assert "Whoever runs it can give you a new password" in program.json()["detail"]
+    assert "ask its staff, who can give you a new password" in program.json()["detail"]
     assert not Job.objects.exists()
 
 
