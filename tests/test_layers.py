@@ -98,6 +98,18 @@ def test_the_site_imports_nothing_of_the_app(path: Path) -> None:
         ("clients", ()),
         ("limits", ("compute.clients", "compute.models", "compute.queue")),
         ("admin", ("compute.models", "compute.queue")),
+        ("owners", ("compute.clients", "compute.models", "compute.replies")),
+        ("accounts", ("compute.generic", "compute.replies")),
+        (
+            "passwords",
+            (
+                "compute.accounts",
+                "compute.clients",
+                "compute.generic",
+                "compute.models",
+                "compute.replies",
+            ),
+        ),
     ],
 )
 def test_a_module_knows_only_what_lies_below_it(name: str, allowed: tuple[str, ...]) -> None:
