@@ -302,9 +302,6 @@ def sweep_context(request: HttpRequest, computation: Computation, given: Any) ->
     theirs = models.Q() if sees_all(request) else mine(request)
     alike = models.Q(computation=computation.name, parameters=as_kept(given))
     runs, sweep = Run.objects.filter(alike, theirs), Sweep.objects.filter(alike, theirs).first()
-    if sweep:
-        sweep.advance()  # in case the node that should have was killed
-        sweep.refresh_from_db()
     done = runs.filter(state=Run.State.DONE, chunk_size__gt=0, chunks__gt=0)[:RUNS_PLOTTED]
     points = [(run.chunk_size or 1, run.took or 0.0, run) for run in done]
     workers = Node.objects.workers() or settings.Q_WORKERS
