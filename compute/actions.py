@@ -14,7 +14,7 @@ from .forms import ChunkSizeForm, form_for
 from .generic import FormView, ReplyView, StartView, find_run, parameters, reply_with
 from .limits import RETRY_AFTER, TooMuch, ensure_room, within_limits
 from .models import Run, Sweep
-from .owners import may_manage, own
+from .owners import may_manage, may_start, own, refuse_nameless, sees_all
 from .pages import failures_context, run_context, site_context, sweep_context, timeline_context
 from .replies import page_or_json, refuse
 
@@ -67,6 +67,21 @@ class CombineView(CancelView):
         return int(run.combine_again())
 
 
+class ShareView(CancelView):
+    """Lets everybody who has the run's address look at it, or nobody else any more.
+
+    `shared`, 1 or 0, says which; without it, the other of what is now.
+    """
+
+    done = "shared"
+
+    def act(self, run: Run) -> bool:
+        wanted = parameters(self.request).get("shared", "")
+        shared = wanted == "1" if wanted in ("0", "1") else not run.shared
+        Run.objects.filter(pk=run.pk).update(shared=shared)
+        return shared
+
+
 class AgainView(StartView):
     """Starts what another run computed once more, in chunks of the same or another size."""
 
@@ -79,6 +94,8 @@ class AgainView(StartView):
             run = find_run(request)
             if isinstance(run, HttpResponse):
                 return run
+            if not (sees_all(request) or may_manage(request, run)):
+                return refuse_stranger(request)
             self.run, kwargs["name"] = run, run.computation
         return super().dispatch(request, *args, **kwargs)
 
@@ -95,7 +112,7 @@ class AgainView(StartView):
         return {
             **run_context(self.request, self.run, self.run.refresh()),
             **failures_context(self.request, self.run),
-            **timeline_context(self.run),
+            **timeline_context(self.request, self.run),
             "form": form,
         }
 
@@ -136,6 +153,8 @@ class ChunkSizesView(FormView):
         return page_or_json(self.request, template, context, data)
 
     def start(self, form: ChunkSizeForm) -> HttpResponse:
+        if not may_start(self.request):
+            return refuse_nameless(self.request)
         context = self.context(form)
         if not context["sizes"]:
             form.add_error(None, "There is nothing to cut.")

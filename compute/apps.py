@@ -1,6 +1,7 @@
 from typing import Any
 
 from django.apps import AppConfig
+from django.contrib.auth.signals import user_logged_in
 
 
 class ComputeConfig(AppConfig):
@@ -10,8 +11,10 @@ class ComputeConfig(AppConfig):
     verbose_name = "Computations"
 
     def ready(self) -> None:
+        from .owners import claim
         from .queue.signals import groups_changed, looking_around
 
+        user_logged_in.connect(claim, dispatch_uid="compute.owners.claim")
         groups_changed.connect(refresh_runs, dispatch_uid="compute.apps.refresh_runs")
         looking_around.connect(look_around, dispatch_uid="compute.apps.look_around")
 

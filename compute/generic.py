@@ -19,7 +19,7 @@ from .forms import ChunkSizeForm, form_for
 from .limits import RETRY_AFTER, TooMuch, within_limits
 from .masking import shown_to
 from .models import Progress, Run
-from .owners import own
+from .owners import may_start, own, reachable, refuse_nameless, sees_all
 from .pages import (
     failures_context,
     run_context,
@@ -120,6 +120,8 @@ class StartView(FormView):
     """Starts a run, and tells where its progress can be followed."""
 
     def form_valid(self, form: ChunkSizeForm) -> HttpResponse:
+        if not may_start(self.request):
+            return refuse_nameless(self.request)
         start = self.plan(form)
         try:
             with within_limits(self.request):  # the run, its jobs and the queued tasks, or nothing
@@ -154,10 +156,11 @@ class CheckView(ReplyView):
                 request, "", {}, {**data, "error": shown_to(request, data["error"])}
             )
         if request.htmx and "timeline" in request.GET:
-            return page_or_json(request, "compute/_timeline.html", timeline_context(run), {})
+            context = timeline_context(request, run)
+            return page_or_json(request, "compute/_timeline.html", context, {})
         context = run_context(request, run, progress)
         if not (request.htmx and context["running"]):
-            context |= {**failures_context(request, run), **timeline_context(run)}
+            context |= {**failures_context(request, run), **timeline_context(request, run)}
         # htmx swaps a part of the page; the rest stays as it is, until the run has ended.
         template = "compute/_run.html" if request.htmx else "compute/run.html"
         return page_or_json(request, template, context, {})
@@ -199,12 +202,12 @@ def parameters(request: HttpRequest) -> QueryDict:
 
 
 def find_run(request: HttpRequest) -> Run | HttpResponse:
-    """The run that the request means, or why there is none."""
+    """The run that the request means, or why there is none: for this client, at least."""
     task_id = parameters(request).get("task_id", "")
     if not task_id:
         return refuse(request, 400, "Give the task_id that starting the run returned.")
     known = re.fullmatch(r"[0-9a-f]{32}", task_id)
-    run = Run.objects.filter(task_id=task_id).first() if known else None
+    run = reachable(request).filter(task_id=task_id).first() if known else None
     return run or refuse_unknown(request)
 
 
@@ -217,7 +220,16 @@ def refuse_mistake(request: HttpRequest, error: ComputationError) -> HttpRespons
 
 
 def refuse_unknown(request: HttpRequest) -> HttpResponse:
-    return refuse(request, 404, "No run has this task_id; use the one that starting it returned.")
+    """The same words for a run that there is not and for one that is not for this client."""
+    detail = "No run has this task_id; use the one that starting it returned."
+    if not sees_all(request):
+        detail = (
+            "No run of yours has this task_id; sign in as its owner, or ask for it to be shared."
+        )
+    # A page that is open, and asks for a part of itself, says so: its run may have been removed,
+    # its session ended, or the address no longer be shared.
+    headers = {"HX-Refresh": "true"} if request.headers.get("HX-Request") else None
+    return refuse(request, 404, detail, headers=headers)
 
 
 def reply_with(

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from django.db import Error, connection
+from django.db import Error, OperationalError, connection
 
 from .queue import schema
 from .queue.models import Node
@@ -57,6 +57,22 @@ def impatience() -> Iterator[None]:
     if connection.vendor != "postgresql":  # a file answers at once
         yield
         return
+    with hanging_up() as over:
+        usable = connection.is_usable()
+    if over.is_set():
+        raise OperationalError("the database says nothing")
+    if not usable:  # it was open, and the server has been restarted since
+        connection.close()
+        connection.ensure_connection()
+    # Django's own question would come inside, and wait for a new connection.
+    connection.health_check_done = True  # type: ignore[attr-defined]
+    with hanging_up():
+        yield
+
+
+@contextmanager
+def hanging_up() -> Iterator[threading.Event]:
+    """Meanwhile the connection is shut after PATIENCE, which the event says."""
     over = threading.Event()
     with socket.socket(fileno=os.dup(connection.connection.fileno())) as ours:
 
@@ -67,7 +83,7 @@ def impatience() -> Iterator[None]:
         timer = threading.Timer(PATIENCE, hang_up)
         timer.start()
         try:
-            yield
+            yield over
         finally:
             timer.cancel()
             timer.join()

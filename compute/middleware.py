@@ -10,7 +10,6 @@ from typing import Any
 from django.conf import settings
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.auth.middleware import LoginRequiredMiddleware
-from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import ValidationError
 from django.db import (
     DatabaseError,
@@ -29,11 +28,9 @@ from django.http import (
 )
 from django.middleware import common
 from django.middleware.csrf import CsrfViewMiddleware
-from django.shortcuts import resolve_url
-from django_htmx.http import HttpResponseClientRefresh
 
 from .queue import schema
-from .replies import refuse, wants_page
+from .replies import ask_to_sign_in, refuse
 
 log = logging.getLogger(__name__)
 
@@ -197,12 +194,4 @@ class SignInMiddleware(LoginRequiredMiddleware):
     def handle_no_permission(  # type: ignore[override]
         self, request: HttpRequest, view_func: Callable[..., Any]
     ) -> HttpResponseBase:
-        login = resolve_url(settings.LOGIN_URL)
-        if not wants_page(request):
-            where = request.build_absolute_uri(login)
-            return refuse(request, 403, f"Sign in at {where}, and send the cookies of its reply.")
-        if request.headers.get("HX-Request"):  # a part of a page that has been open for long
-            return HttpResponseClientRefresh()
-        # What was posted can't be posted again from there.
-        again = request.method in ("GET", "HEAD")
-        return redirect_to_login(request.get_full_path() if again else "/", login)
+        return ask_to_sign_in(request)

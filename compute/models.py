@@ -349,6 +349,7 @@ class Run(models.Model):
                 fields=["combine_id"], name="run_combine", condition=~models.Q(combine_id="")
             ),
             models.Index(fields=["created_at"], name="run_created"),  # what an hour has added
+            models.Index(fields=["owner"], name="run_owner"),  # what a session has started
         ]
 
     def __str__(self) -> str:
@@ -534,7 +535,7 @@ class Run(models.Model):
         # By itself and not by a path: a node of the version before leaves it to others.
         self.combine_id = async_task(combine, self.task_id, task_name=name)
         place = self.jobs.aggregate(first=models.Min("queue_id"))["first"]
-        if place is not None:
+        if place is not None and not OrmQ.objects.filter(pk=place).exists():
             combining = Job.objects.filter(pk=self.combine_id)
             OrmQ.objects.filter(pk__in=combining.values("queue_id")).update(id=place)
             self.jobs.filter(queue_id=place).update(queue_id=None)
@@ -725,6 +726,22 @@ def measure(name: str) -> None:
         raise UnknownHereError(f"the computation {name!r} is not declared in this node's code")
     speeds = Speed.objects.filter(computation=name, sample=sample_of(computation))
     speeds.update(per_second=sampled_speed(computation))
+
+
+class MailAsked(models.Model):
+    """Somebody has asked for a mail: from where, or to whom, as a hash. Kept for an hour."""
+
+    key = models.CharField(max_length=32)
+    asked_at = models.DateTimeField(db_default=Now())
+
+    objects: models.Manager[MailAsked] = models.Manager()
+
+    class Meta:
+        verbose_name_plural = "mails asked for"
+        indexes = [models.Index(fields=["key", "asked_at"], name="mail_asked")]
+
+    def __str__(self) -> str:
+        return self.key
 
 
 class Speed(models.Model):

@@ -23,7 +23,7 @@ from .computation import Computation
 from .computations import all_computations
 from .masking import shown_to
 from .models import Progress, Run, Sweep, as_kept
-from .owners import may_manage
+from .owners import listed, may_manage, mine, sees_all
 from .queue import overview
 from .queue.call import shorten, shown_arguments
 from .queue.models import UNSETTLED, Job, Node
@@ -61,7 +61,7 @@ def runs_context(request: HttpRequest, computation: Computation | None = None) -
     The address may narrow it down: `state`, and `q`, an id, a parameter or part of a title.
     """
     asked = request.GET if request.method == "GET" else QueryDict()
-    runs, search = Run.objects.all(), asked.get("q", "").replace("\0", "").strip()[:200]
+    runs, search = listed(request), asked.get("q", "").replace("\0", "").strip()[:200]
     if computation:
         runs = runs.filter(computation=computation.name)
     if search:
@@ -85,6 +85,7 @@ def runs_context(request: HttpRequest, computation: Computation | None = None) -
         "narrowed": urlencode([(name, asked[name]) for name in ("state", "q") if name in asked]),
         "rows": rows_of(page.object_list),
         "unfinished": counts.get(Run.State.IN_PROGRESS, 0),
+        "theirs_alone": not sees_all(request),
         "runs_at": reverse("computation", args=[computation.name]) if computation else "/",
         "computations": all_computations().values(),
     }
@@ -171,6 +172,9 @@ def run_context(request: HttpRequest, run: Run, progress: Progress) -> dict[str,
         and progress.done == progress.total,
         "copyable": len(run.readable) < COPIED,
         "tells_mistakes": settings.DEBUG or request.user.is_staff,
+        "may_repeat": sees_all(request) or may_manage(request, run),
+        "private": settings.RUNS_PRIVATE,
+        "address": request.build_absolute_uri(run.get_absolute_url()),
     }
 
 
@@ -187,8 +191,11 @@ def fraction_in_words(fraction: float) -> str:
     return f"{int(fraction * 4) * 25} % done"
 
 
-def timeline_context(run: Run) -> dict[str, Any]:
-    """What the workers did for a run; one bar a chunk unless there are very many."""
+def timeline_context(request: HttpRequest, run: Run) -> dict[str, Any]:
+    """What the workers did for a run; one bar a chunk unless there are very many.
+
+    With RUNS_PRIVATE the names of nodes are for the run's owner and staff.
+    """
     running = run.state == Run.State.IN_PROGRESS
     grain = 0.0
     told = run.chunks <= (TOLD_LIVE if running else TOLD_ENDED)
@@ -203,6 +210,7 @@ def timeline_context(run: Run) -> dict[str, Any]:
         "timeline_every": 2 * pause(timeline.seconds),
         "timeline": timeline,
         "told": told,
+        "named": sees_all(request) or may_manage(request, run),
         "nodes": [
             (nodes.get(name), [lane for lane in timeline.lanes if lane.node == name])
             for name in dict.fromkeys(lane.node for lane in timeline.lanes)
@@ -234,13 +242,21 @@ def described(request: HttpRequest, job: Job, record: Failure | None) -> dict[st
 
 
 def nodes_context(request: HttpRequest) -> dict[str, Any]:
-    """The queue servers that are alive or were lately, what their workers run, what waits."""
+    """The queue servers that are alive or were lately, what their workers run, what waits.
+
+    With RUNS_PRIVATE names of nodes and hosts are for staff, and the others are told only of
+    their own tasks what they are.
+    """
     now = timezone.now()
     alive = set(Node.objects.alive().values_list("pk", flat=True))
     nodes = list(Node.objects.filter(seen_at__gt=now - LATELY))
     running: dict[str, list[Job]] = {}
     for job in Job.objects.filter(node__in=nodes, state=Job.State.RUNNING).order_by("worker"):
         running.setdefault(job.node_id or "", []).append(job)
+    everything = sees_all(request)
+    groups = {job.group for jobs in running.values() for job in jobs}
+    theirs = listed(request).filter(task_id__in=groups).values_list("task_id", flat=True)
+    known = groups if everything else set(theirs)
     waiting = OrmQ.objects.filter(lock__lte=now)
     oldest = Job.objects.filter(queue_id=waiting.order_by("pk").values("pk")[:1]).first()
     return {
@@ -248,21 +264,23 @@ def nodes_context(request: HttpRequest) -> dict[str, Any]:
         "nodes": [
             {
                 "node": node,
+                "name": node.name if everything else f"Queue server {number}",
+                "host": node.host if everything else None,
                 "alive": node.pk in alive,
                 "state": node_state(node, node.pk in alive),
                 "seen": (now - node.seen_at).total_seconds(),
                 "up": (now - node.started_at).total_seconds(),
                 "running": [
                     {
-                        "job": job,
-                        "task": shown_to(request, job.name),
+                        "worker": job.worker if everything else None,
+                        "task": shown_to(request, job.name) if job.group in known else None,
                         "seconds": (now - job.started_at).total_seconds(),
                     }
                     for job in running.get(node.pk, [])
                     if job.started_at
                 ],
             }
-            for node in nodes
+            for number, node in enumerate(nodes, 1)
         ],
         "waiting": waiting.count(),
         "oldest": (now - oldest.queued_at).total_seconds() if oldest else None,
@@ -281,8 +299,9 @@ def sweep_context(request: HttpRequest, computation: Computation, given: Any) ->
     if given is None:
         return {"plot": None}
     length = computation.length_of(given) or 0
-    runs = Run.objects.filter(computation=computation.name, parameters=as_kept(given))
-    sweep = Sweep.objects.filter(computation=computation.name, parameters=as_kept(given)).first()
+    theirs = models.Q() if sees_all(request) else mine(request)
+    alike = models.Q(computation=computation.name, parameters=as_kept(given))
+    runs, sweep = Run.objects.filter(alike, theirs), Sweep.objects.filter(alike, theirs).first()
     done = runs.filter(state=Run.State.DONE, chunk_size__gt=0, chunks__gt=0)[:RUNS_PLOTTED]
     points = [(run.chunk_size or 1, run.took or 0.0, run) for run in done]
     workers = Node.objects.workers() or settings.Q_WORKERS

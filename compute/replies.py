@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
+from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import render
+from django.shortcuts import render, resolve_url
 from django.utils.cache import patch_vary_headers
+from django_htmx.http import HttpResponseClientRefresh
 
 #: What the page of a refusal is headed with.
 HEADINGS = {
@@ -72,6 +75,19 @@ def refuse(
         status=status,
         headers=headers,
     )
+
+
+def ask_to_sign_in(request: HttpRequest) -> HttpResponse:
+    """What somebody is told who has to sign in first; a browser is brought there."""
+    login = resolve_url(settings.LOGIN_URL)
+    if not wants_page(request):
+        where = request.build_absolute_uri(login)
+        return refuse(request, 403, f"Sign in at {where}, and send the cookies of its reply.")
+    if request.headers.get("HX-Request"):  # a part of a page that has been open for long
+        return HttpResponseClientRefresh()
+    # What was posted can't be posted again from there.
+    again = request.method in ("GET", "HEAD")
+    return redirect_to_login(request.get_full_path() if again else "/", login)
 
 
 # --- Django's own refusals ---------------------------------------------------------

@@ -1,18 +1,23 @@
-"""Removes runs that ended long ago, with their chunks, and whatever else has grown old."""
+"""Removes runs that ended long ago, with their chunks, and whatever else has grown old.
+
+Sessions that have ended go at once, whatever is kept of the runs.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
+from django.contrib.sessions.models import Session
 from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 from django_q.models import Schedule
 
-from .models import Run, Sweep
+from .models import MailAsked, Run, Sweep
 from .queue import retention as queue
 from .queue.retention import Pruned, Removed
 
@@ -27,8 +32,6 @@ BRISK, GENTLE = 1, 19
 
 def prune_a_share() -> dict[str, int]:
     """What the schedule runs: removes what it can in a moment, and comes again for the rest."""
-    if not settings.RUN_RETENTION_DAYS:
-        return {}
     removed, finished = prune(settings.RUN_RETENTION_DAYS, SHARE, BRISK)
     if not finished:
         soon = timezone.now() + timedelta(seconds=REST)
@@ -40,11 +43,34 @@ def prune_a_share() -> dict[str, int]:
 def prune(
     days: float, seconds: float | None = None, ease: float = GENTLE, dry: bool = False
 ) -> Pruned:
-    """Remove what ended so many days ago; no longer than `seconds`, see `queue.prune`."""
-    return queue.prune(steps(timezone.now() - timedelta(days=days), dry), seconds, ease)
+    """Remove what ended so many days ago, 0 being for ever; no longer than `seconds`, see
+    `queue.prune`."""
+    return queue.prune(steps(days, dry), seconds, ease)
 
 
-def steps(before: datetime, dry: bool = False) -> Iterator[Removed]:
+def steps(days: float, dry: bool = False) -> Iterator[Removed]:
+    yield from session_steps(dry)
+    if days:
+        yield from steps_before(timezone.now() - timedelta(days=days), dry)
+
+
+def session_steps(dry: bool) -> Iterator[Removed]:
+    """Sessions that have ended, and what was noted for an hour only."""
+    now = timezone.now()
+    over: dict[str, QuerySet[Any]] = {
+        "sessions": Session.objects.filter(expire_date__lt=now),
+        "mail requests": MailAsked.objects.filter(asked_at__lt=now - timedelta(hours=1)),
+    }
+    for name, old in over.items():
+        if dry:
+            yield Counter({name: old.count()})
+            continue
+        while pks := list(old.values_list("pk", flat=True)[: queue.BATCH]):
+            # The condition once more: a session may have been renewed meanwhile.
+            yield Counter({name: old.filter(pk__in=pks).delete()[0]})
+
+
+def steps_before(before: datetime, dry: bool) -> Iterator[Removed]:
     Run.objects.settle()  # notes what has ended and nobody has looked at since
     yield from run_steps(before, dry)
     yield from queue.steps(before, with_a_run, dry)

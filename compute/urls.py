@@ -4,7 +4,7 @@ from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.views import LogoutView
 from django.urls import path
 
-from . import accounts, actions, generic, views
+from . import accounts, actions, generic, passwords, views
 
 urlpatterns = [
     path("", views.HomeView.as_view(), name="home"),
@@ -24,10 +24,44 @@ urlpatterns = [
     path("compute/<slug:name>/cancel/", actions.CancelView.as_view(), name="cancel"),
     path("compute/<slug:name>/retry/", actions.RetryView.as_view(), name="retry"),
     path("compute/<slug:name>/combine/", actions.CombineView.as_view(), name="combine"),
+    path("compute/<slug:name>/share/", actions.ShareView.as_view(), name="share"),
     path("compute/<slug:name>/again/", actions.AgainView.as_view(), name="again"),
     path("compute/<slug:name>/chunk-sizes/", actions.ChunkSizesView.as_view(), name="chunk-sizes"),
     path("nodes/", views.NodesView.as_view(), name="nodes"),
     path("login/", accounts.SignInView.as_view(), name="login"),
+    path("password/", passwords.PasswordView.as_view(), name="password"),
+    path(
+        "password/changed/",
+        passwords.ToldView.as_view(
+            heading="Your password is changed",
+            detail="Sign in with the new one wherever else you are signed in.",
+        ),
+        name="password-changed",
+    ),
+    path("password/forgotten/", passwords.ForgottenView.as_view(), name="password-forgotten"),
+    path(
+        "password/forgotten/sent/",
+        login_not_required(
+            passwords.ToldView.as_view(heading="Look into your mail", detail=passwords.ON_ITS_WAY)
+        ),
+        name="password-mail-sent",
+    ),
+    path(
+        "password/choose/<uidb64>/<token>/",
+        passwords.ChooseView.as_view(),
+        name="password-choose",
+    ),
+    path(
+        "password/chosen/",
+        login_not_required(
+            passwords.ToldView.as_view(
+                heading="Your password is set",
+                detail="You can sign in with it now.",
+                onward=("Sign in", "login"),
+            )
+        ),
+        name="password-chosen",
+    ),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("healthz", login_not_required(views.HealthView.as_view()), name="healthz"),
     path("readyz", login_not_required(views.ReadyView.as_view()), name="readyz"),

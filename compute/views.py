@@ -149,8 +149,8 @@ class NodesView(ReplyView):
             "oldest_seconds": context["oldest"],
             "nodes": [
                 {
-                    "name": each["node"].name,
-                    "host": each["node"].host,
+                    "name": each["name"],
+                    "host": each["host"],
                     "state": each["state"],
                     "since": each["node"].started_at,
                     "seen": each["node"].seen_at,

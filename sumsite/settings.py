@@ -10,6 +10,7 @@ import os
 from datetime import timedelta
 from pathlib import Path
 
+import dj_email_url
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from environs import Env
@@ -183,6 +184,23 @@ else:
     if DYNO:
         _database["OPTIONS"].setdefault("sslmode", "require")
 
+# --- mail: for those who have forgotten their password -------------------------------
+
+_mail = dj_email_url.parse(env.str("EMAIL_URL", "") or "dummy:")
+if "EMAIL_BACKEND" not in _mail:
+    raise ImproperlyConfigured(
+        "EMAIL_URL is none: give something like submission://user:password@mail.example.com."
+    )
+EMAIL_BACKEND = _mail["EMAIL_BACKEND"]
+SENDS_MAIL = not EMAIL_BACKEND.endswith(".dummy.EmailBackend")
+EMAIL_HOST, EMAIL_PORT = _mail["EMAIL_HOST"], _mail["EMAIL_PORT"]
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _mail["EMAIL_HOST_USER"], _mail["EMAIL_HOST_PASSWORD"]
+EMAIL_USE_TLS, EMAIL_USE_SSL = _mail["EMAIL_USE_TLS"], _mail["EMAIL_USE_SSL"]
+EMAIL_FILE_PATH = _mail["EMAIL_FILE_PATH"]
+EMAIL_TIMEOUT = _mail["EMAIL_TIMEOUT"] or 10  # seconds that a worker waits for a silent server
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "") or "webmaster@localhost"
+PASSWORD_RESET_TIMEOUT = 60 * 60  # seconds that the link in such a mail works
+
 # --- the queue --------------------------------------------------------------------
 
 Q_TIMEOUT = env.int("Q_TIMEOUT", 24 * 60 * 60)
@@ -255,6 +273,7 @@ STORAGES = {
 # --- security ---------------------------------------------------------------------
 
 REQUIRE_LOGIN = env.bool("REQUIRE_LOGIN", False)
+RUNS_PRIVATE = env.bool("RUNS_PRIVATE", False)
 if not DEBUG:
     # The host's router ends TLS and says so in this header.
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")

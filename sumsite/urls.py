@@ -2,6 +2,7 @@
 
 from django.contrib import admin
 from django.urls import include, path
+from django.views.generic import RedirectView
 
 admin.site.site_header = "sumsite"
 admin.site.site_title = "sumsite"
@@ -9,6 +10,8 @@ admin.site.index_title = "Runs and tasks"
 
 urlpatterns = [
     path("", include("compute.urls")),
+    # The site's own page counts wrong passwords.
+    path("admin/password_change/", RedirectView.as_view(pattern_name="password")),
     path("admin/", admin.site.urls),
 ]
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import django
 from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
+from django.db import connections
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "sumsite.settings")
 
@@ -35,4 +36,8 @@ class Application(WSGIHandler):
 
 
 django.setup(set_prefix=False)
+# A request asks the connection that it found open whether it still is, before its first
+# statement: so the first one after a restart of the database is answered, not refused. Only
+# here and not in the settings, for a queue server would ask before each of its statements.
+connections.settings["default"]["CONN_HEALTH_CHECKS"] = True
 application = Application()

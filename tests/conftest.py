@@ -25,11 +25,12 @@ from django_q.models import OrmQ
 from django_q.signals import pre_execute
 from django_q.signing import SignedPackage
 
+from compute.computation import sampled_speed
 from compute.computations import all_computations
 from compute.computations.primes import PRIMES
 from compute.computations.sums import SUM
 from compute.middleware import SchemaMiddleware
-from compute.models import Run, Speed
+from compute.models import Run, Speed, sample_of
 from compute.queue.fanout import async_iter
 from compute.queue.models import Job, Node
 from tests import database
@@ -58,7 +59,17 @@ def plain_static_files(settings: pytest.FixtureRequest) -> None:
 
 @pytest.fixture
 def processes(transactional_db: None, tmp_path: Path) -> Iterator[Processes]:
-    """Starts real processes on the tests' own database; what commits here they see."""
+    """Starts real processes on the tests' own database; what commits here they see.
+
+    Their nodes find the samples measured, so what runs there is what a test has queued.
+    """
+    for computation in all_computations().values():
+        if computation.sample is not None:
+            Speed.objects.create(
+                computation=computation.name,
+                sample=sample_of(computation),
+                per_second=sampled_speed(computation),
+            )
     folder = Processes(tmp_path, environment(DATABASE_URL=database_url()))
     yield folder
     folder.end()

@@ -57,7 +57,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # A test's outcome must not depend on who runs it: what the settings read is said here.
 LIMITS = ("MAX_ACTIVE_RUNS", "MAX_CLIENT_RUNS", "MAX_QUEUED_CHUNKS", "MAX_CLIENT_CHUNKS")
 OTHERS = ("LOG_FORMAT", "METRICS_TOKEN", "SENTRY_DSN", "RUN_RETENTION_DAYS")
-for name in ("DYNO", "PORT", "SUM_MAX_N", "SUM_SYNC_MAX_N", "ALLOWED_HOSTS", *LIMITS, *OTHERS):
+ACCOUNTS = ("REQUIRE_LOGIN", "RUNS_PRIVATE", "EMAIL_URL", "DEFAULT_FROM_EMAIL")
+SITE = ("DYNO", "PORT", "SUM_MAX_N", "SUM_SYNC_MAX_N", "ALLOWED_HOSTS")
+for name in (*SITE, *LIMITS, *OTHERS, *ACCOUNTS):
     os.environ.pop(name, None)
 os.environ.update(
     SECRET_KEY="tests-only-tests-only-tests-only-tests-only-0123456789",

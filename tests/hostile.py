@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 NAMES = [
     *("n", "chunk_size", "task_id", "state", "q", "page", "next", "timeline"),
+    *("shared", "email", "old_password", "new_password1", "new_password2"),
     *("username", "password", "csrfmiddlewaretoken", "action", "_selected_action", "func"),
     *("o", "p", "e", "_popup", "_to_field", "error_class", "id__exact", "state__exact"),
 ]
@@ -24,11 +25,20 @@ ADMIN += [
 ADDRESSES = [
     *STARTS,
     *("/", "/sum-sync/", "/sum-check/", "/split-sum-check/", "/nodes/", "/healthz", "/readyz"),
-    *("/login/", "/logout/", "/sum-start", "/static/compute/compute.css", "/static/../manage.py"),
+    *("/password/", "/password/changed/", "/password/forgotten/", "/password/forgotten/sent/"),
+    *("/password/choose/MQ/x-y/", "/password/choose/MQ/set-password/", "/password/choose/%00/%FF/"),
+    *(
+        "/password/chosen/",
+        "/login/",
+        "/logout/",
+        "/sum-start",
+        "/static/compute/compute.css",
+        "/static/../manage.py",
+    ),
     *(
         f"/compute/{name}/{page}"
         for name in ("sum", "primes", "buggy-sum", "none", "%F0%9F%A7%A8", "a%2Fb")
-        for page in ("", "check/", "cancel/", "retry/", "again/", "chunk-sizes/")
+        for page in ("", "check/", "cancel/", "retry/", "again/", "share/", "chunk-sizes/")
     ),
     *ADMIN,
 ]
@@ -245,5 +255,5 @@ def refused(draw: Any) -> tuple[str, str, dict[str, str]]:
         others = ["HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"]
         return draw(st.sampled_from(others)), path, {"n": "10"}
     ids = st.sampled_from(["", "x", "0" * 32, "\0" * 32, "A" * 32, "é"])
-    action = draw(st.sampled_from(["again", "retry", "cancel"]))
+    action = draw(st.sampled_from(["again", "retry", "cancel", "share"]))
     return "POST", f"/compute/sum/{action}/", {"task_id": draw(ids | st.text(max_size=40))}

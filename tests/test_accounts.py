@@ -90,6 +90,7 @@ def test_who_is_signed_in_gets_a_page_when_the_database_is_away(
 
 #: What strangers may ask for.
 OPEN = {"healthz", "readyz", "metrics", "login", "admin:login"}
+OPEN |= {"password-forgotten", "password-mail-sent", "password-choose", "password-chosen"}
 
 
 def views(patterns: Any = None, space: str = "") -> list[tuple[str, Any]]:
@@ -125,7 +126,10 @@ ADDRESSES = [
     "/compute/sum/cancel/",
     "/compute/sum/again/",
     "/compute/sum/chunk-sizes/?n=5",
+    "/compute/sum/share/",
     "/nodes/",
+    "/password/",
+    "/password/changed/",
 ]
 
 

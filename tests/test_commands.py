@@ -19,14 +19,14 @@ import psycopg
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
-from django.db import OperationalError, connections
+from django.db import DatabaseError, OperationalError, connections
 from django.test import Client
 from django_q.models import OrmQ
 
 from compute import terminal
 from compute.management.commands.release import LOCK
 from compute.models import Run
-from tests.conftest import check, database_url, measure_samples
+from tests.conftest import check, database_url
 from tests.processes import ROOT, Processes, environment, wait_until
 
 NO_QUEUE_SERVER = "No queue server is running, so the run waits."
@@ -140,7 +140,6 @@ def test_sum_prints_the_total_alone_on_stdout(
     chunk_size: int | None,
     chunks: int,
 ) -> None:
-    measure_samples()  # or so little would be cut all the same, for want of a speed
     processes.node()
     streams = call("sum", *arguments)
     assert streams.out.getvalue() == f"{total}\n"

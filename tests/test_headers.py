@@ -30,6 +30,7 @@ ROUTED = {"x-forwarded-proto": "https"}
 def production(settings: Any) -> Any:
     """The settings as they are with DEBUG off; the tests' own take the redirect out."""
     assert settings.DEBUG is False
+    settings.SENDS_MAIL = True
     settings.SECURE_SSL_REDIRECT = True
     settings.WHITENOISE_USE_FINDERS = True
     return settings
@@ -104,6 +105,12 @@ def addresses(rows: dict[str, Run]) -> list[str]:
         "/?state=done&q=1",
         "/nodes/",
         "/login/",
+        "/password/",
+        "/password/changed/",
+        "/password/forgotten/",
+        "/password/forgotten/sent/",
+        "/password/choose/x/y/",
+        "/password/chosen/",
         "/healthz",
         "/readyz",
         "/sum-sync/?n=10",
@@ -122,6 +129,7 @@ def addresses(rows: dict[str, Run]) -> list[str]:
         "/sum-check/?task_id=x",
         "/compute/none/",
         "/compute/sum/cancel/",
+        "/compute/sum/share/",
         "/nowhere/",
         "/nowhere",
         "/sum-start",

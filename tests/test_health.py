@@ -12,6 +12,7 @@ from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
+import psycopg
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import InterfaceError, connection
@@ -23,6 +24,7 @@ from django.utils import timezone
 from compute import health
 from compute.queue.models import Node
 from tests import recipes
+from tests.conftest import database_url
 from tests.processes import Processes, free_port
 
 NO_QUEUE_SERVER = "No queue server is running: start one with `./manage.py qcluster`."
@@ -138,6 +140,24 @@ def test_a_frozen_database_does_not_answer_either(
         os.kill(backend, signal.SIGCONT)
     assert time.monotonic() - began < 5
     assert health.missing() is None, "the next one asks over a new connection"
+
+
+@pytest.mark.postgres
+def test_a_connection_that_a_restart_has_cut_is_made_anew(
+    transactional_db: None, queue_server: Node
+) -> None:
+    assert health.missing() is None
+    cut_off(connection)
+    assert health.missing() is None
+
+
+def cut_off(connection: Any) -> None:
+    """End its server's process, as a restart of the server does."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        (backend,) = cursor.fetchone()
+    with psycopg.connect(database_url(), autocommit=True) as other:
+        other.execute("SELECT pg_terminate_backend(%s, 5000)", [backend])
 
 
 # --- manage.py health_check -----------------------------------------------------------

@@ -70,8 +70,9 @@ def one_connection() -> Iterator[None]:
 
 
 @pytest.fixture
-def known(db: None, admin: Client) -> dict[str, str]:
+def known(db: None, admin: Client, settings: Any) -> dict[str, str]:
     """What a hostile client may know: a session of its own and a member of staff's."""
+    settings.SENDS_MAIL = True
     client = Client(headers={"accept": "text/html"})
     client.post("/split-sum-start/", {"n": 10, "chunk_size": 5})
     client.post("/bug-sum-start/", {"n": 1234567})
@@ -232,6 +233,11 @@ def over_a_socket(site: str, examples: int) -> Counter[int]:
 def test_nothing_breaks(known: dict[str, str]) -> None:
     seen = wild(known, WILD[0])
     assert len(seen) > 4, seen
+
+
+def test_nothing_breaks_where_runs_are_private(known: dict[str, str], settings: Any) -> None:
+    settings.RUNS_PRIVATE = True
+    assert len(wild(known, WILD[0])) > 4
 
 
 def test_what_the_contract_refuses_starts_nothing(known: dict[str, str]) -> None:

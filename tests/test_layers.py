@@ -100,6 +100,18 @@ def test_the_site_imports_nothing_of_the_app(path: Path) -> None:
         ("several", ("compute.models", "compute.queue")),
         ("access", ("compute.clients",)),
         ("admin", ("compute.models", "compute.queue", "compute.several")),
+        ("owners", ("compute.clients", "compute.models", "compute.replies")),
+        ("accounts", ("compute.generic", "compute.replies")),
+        (
+            "passwords",
+            (
+                "compute.accounts",
+                "compute.clients",
+                "compute.generic",
+                "compute.models",
+                "compute.replies",
+            ),
+        ),
     ],
 )
 def test_a_module_knows_only_what_lies_below_it(name: str, allowed: tuple[str, ...]) -> None:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from django.db import InterfaceError, OperationalError
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from compute.models import Progress, Run
+from compute import models, tasks
+from compute.computation import ComputationError
+from compute.computations.sums import BUGGY_SUM, SUM
+from compute.models import Progress, Run, Speed, measure
+from compute.queue.call import UnknownHereError
 from compute.queue.models import Job, JobState
 from compute.queue.signals import groups_changed
-from tests.conftest import finish_by_hand, run_jobs, run_queued, started
+from tests.conftest import finish_by_hand, measure_samples, run_jobs, run_queued, started
 
 State = Run.State
 
@@ -252,3 +259,156 @@ def test_the_queues_word_about_a_group_that_is_no_run_is_nothing(db: None) -> No
     groups_changed.send(sender=Job, groups={"another"})
     run.refresh_from_db()
     assert run.state == State.IN_PROGRESS
+
+
+def test_what_cannot_be_noted_is_logged_and_keeps_no_other_from_it(
+    db: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    runs = [started("/sum-start/", n=3), started("/sum-start/", n=3)]
+    run_queued()
+    refresh = Run.refresh
+
+    def refuse(run: Run) -> Progress:
+        if run == runs[1]:
+            raise ValueError("odd")
+        return refresh(run)
+
+    monkeypatch.setattr(Run, "refresh", refuse)
+    assert Run.objects.unfinished() == 1
+    assert f"{runs[1].task_id}: it can't be noted" in caplog.text
+
+
+def test_a_run_that_is_removed_while_a_list_looks_is_no_error(
+    db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = started("/sum-start/", n=3)
+    Run.objects.all().delete()
+    run.refresh_if_possible()
+
+
+@pytest.mark.parametrize("error", [OperationalError("away"), InterfaceError("away")])
+def test_a_database_that_is_away_is_no_runs_fault(
+    db: None, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def away(run: Run) -> Progress:
+        raise error
+
+    monkeypatch.setattr(Run, "refresh", away)
+    started("/sum-start/", n=3)
+    run_queued()
+    with pytest.raises(type(error)):
+        Run.objects.settle()
+
+
+def test_the_next_look_notes_an_end_of_combining_that_nobody_noted(db: None) -> None:
+    run = started("/split-sum-start/", n=0)
+    run.everything().update(state=JobState.FAILED, error="ValueError: no", finished_at=Now())
+    assert run.note_is_out_of_date(run.progress())
+    assert Run.objects.unfinished() == 0
+    run.refresh_from_db()
+    assert run.error() == "the chunks' results can't be combined: ValueError: no"
+
+
+@pytest.mark.parametrize(
+    ("shown", "began", "brief"),
+    [
+        ("1234567", None, "1,234,567"),
+        ("", "1234567", "1,234,567"),
+        ("9" * 41, None, "9" * 41),
+        ("[1, 2]", None, "[1, 2]"),
+        ("", '"text', '"text'),
+        ("", None, ""),
+    ],
+)
+def test_a_list_has_the_beginning_of_a_result(shown: str, began: str | None, brief: str) -> None:
+    run = Run(shown=shown)
+    run.began = began  # type: ignore[attr-defined]
+    assert run.brief == brief
+
+
+def test_a_result_that_older_code_has_noted_can_be_read() -> None:
+    assert Run(result=1234567).readable == "1,234,567"
+    assert Run(result=["a"]).readable == "['a']"
+    assert Run(result=5, shown="five").readable == "five"
+
+
+# --- what is planned and can't be queued ------------------------------------------------
+
+
+def test_arguments_that_cannot_travel_are_the_authors_mistake(db: None) -> None:
+    computation = replace(SUM, cut=lambda chunk_size, n: [(1, lambda: n)])
+    with pytest.raises(ComputationError, match="sum: its tasks can't be queued: "):
+        Run.objects.start(computation, {"n": 5}, 1)
+    assert not Run.objects.exists()
+    assert not Job.objects.exists()
+
+
+def test_a_database_that_refuses_is_not_the_authors_mistake(
+    db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*args: Any, **kwargs: Any) -> None:
+        raise OperationalError("away")
+
+    monkeypatch.setattr("compute.models.async_iter", away)
+    with pytest.raises(OperationalError):
+        Run.objects.start(SUM, {"n": 5}, 1)
+
+
+def test_one_task_of_what_can_be_cut_is_called_with_the_parameters(db: None) -> None:
+    run = Run.objects.plan_one(SUM, tasks.get_sum, {"n": 4}).start()
+    assert (run.chunk_size, run.chunks, run.title) == (None, 1, "sum 1–4")
+    run_jobs()
+    run.refresh_from_db()
+    assert run.result == 10
+
+
+def test_parameters_that_cannot_be_kept_are_kept_as_text(db: None) -> None:
+    run = Run.objects.note("a" * 32, BUGGY_SUM, {"n": object()}, title="odd", chunks=0)
+    run.refresh_from_db()
+    assert run.parameters == {"n": "<object: NotKeptError>"}
+
+
+def test_a_length_that_cannot_be_told_any_more_is_none(db: None) -> None:
+    assert Run(computation="sum", parameters={"n": 7}).length() == 7
+    assert Run(computation="sum", parameters={"m": 7}).length() is None
+    assert Run(computation="gone", parameters={"n": 7}).length() is None
+    for n in ({"m": 10**9}, {"n": 10**9}):
+        Run.objects.create(
+            task_id=str(n)[:32], computation="sum", parameters=n, state=State.DONE, work_seconds=2
+        )
+    assert Run.objects.speed(SUM) == 500_000_000
+
+
+# --- how fast samples are ---------------------------------------------------------------
+
+
+def test_samples_are_measured_once_by_a_worker(db: None) -> None:
+    Speed.objects.ask()
+    Speed.objects.ask()
+    assert sorted(Job.objects.values_list("name", flat=True)) == [
+        "how fast is primes?",
+        "how fast is sum?",
+    ]
+    assert Run.objects.speed(SUM) is None
+    run_queued()
+    speed = Speed.objects.get(computation="sum")
+    assert speed.per_second is not None
+    assert str(speed) == f"sum: {speed.per_second}"
+    assert Run.objects.speed(SUM) == speed.per_second
+    Speed.objects.ask()
+    assert not Job.objects.unsettled().exists()
+
+
+def test_another_sample_is_measured_anew(db: None, declare: Any) -> None:
+    measure_samples()
+    declare(name="sum", sample=((1, 10), 10))
+    changed = models.all_computations()["sum"]
+    assert Run.objects.speed(changed) is None
+    measure_samples()
+    assert Run.objects.speed(changed) is not None
+    assert Speed.objects.filter(computation="sum").count() == 1
+
+
+def test_a_node_of_other_code_leaves_the_sample_to_others(db: None, declare: Any) -> None:
+    with pytest.raises(UnknownHereError, match="'newer' is not declared"):
+        measure("newer")

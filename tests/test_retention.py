@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 from django.apps import apps
+from django.contrib.sessions.models import Session
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django_q.brokers import get_broker
 from django_q.models import Failure, OrmQ, Schedule, Task
@@ -21,13 +23,14 @@ from django_q.scheduler import scheduler
 
 from compute import retention
 from compute.computations.sums import SUM
-from compute.models import Run, Sweep
+from compute.models import MailAsked, Run, Sweep
 from compute.queue.fanout import async_iter
 from compute.queue.models import Job, Node
 from tests import recipes
 from tests.aged import make_old_runs
 from tests.conftest import check, run_jobs, run_queued, started
 from tests.processes import Processes, wait_until
+from tests.recipes import new_id
 
 MIGRATION = import_module("compute.migrations.0005_retention")
 OLD, NEW = timedelta(days=31), timedelta(days=29)
@@ -348,6 +351,54 @@ def test_of_two_nodes_one_queues_it(processes: Processes) -> None:
         assert node.stop() == 0
 
 
+# --- sessions --------------------------------------------------------------------------------
+
+
+def sessions(count: int, ends: timedelta) -> set[str]:
+    made = [
+        Session(session_key=new_id(), session_data="", expire_date=timezone.now() + ends)
+        for _ in range(count)
+    ]
+    return {session.pk for session in Session.objects.bulk_create(made)}
+
+
+@pytest.mark.parametrize("days", [30, 0])
+def test_sessions_that_have_ended_go_whatever_is_kept_of_runs(
+    db: None, days: int, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    monkeypatch.setattr("compute.queue.retention.BATCH", 3)
+    sessions(8, timedelta(seconds=-1))
+    alive = sessions(2, timedelta(seconds=60))
+    MailAsked.objects.create(key="old", asked_at=timezone.now() - timedelta(minutes=61))
+    MailAsked.objects.create(key="new")
+    assert dict(retention.prune(days, ease=0, dry=True).removed) == {
+        "sessions": 8,
+        "mail requests": 1,
+    }
+    assert Session.objects.count() == 10
+    settings.RUN_RETENTION_DAYS = days
+    assert retention.prune_a_share() == {"sessions": 8, "mail requests": 1}
+    assert set(Session.objects.values_list("pk", flat=True)) == alive
+    assert str(MailAsked.objects.get()) == "new"
+    assert command("--days", str(days)).startswith("Removed: nothing.")
+
+
+def test_a_session_that_is_renewed_meanwhile_stays(db: None) -> None:
+    (key,) = sessions(1, timedelta(seconds=-1))
+    steps = retention.session_steps(dry=False)
+    Session.objects.update(expire_date=timezone.now() + timedelta(days=1))
+    assert not sum((step.total() for step in steps), 0)
+    assert Session.objects.get().pk == key
+
+
+def test_many_sessions_go_in_short_steps(db: None) -> None:
+    sessions(1_000, timedelta(seconds=-1))
+    with CaptureQueriesContext(connection) as queries:
+        assert retention.prune_a_share() == {"sessions": 1_000}
+    deletes = [query for query in queries if query["sql"].startswith('DELETE FROM "django_ses')]
+    assert len(deletes) == 2
+
+
 # --- the command -----------------------------------------------------------------------------
 
 
@@ -362,7 +413,7 @@ def test_the_command_says_what_it_does(db: None, settings: Any) -> None:
     assert command("--dry-run") == "Would remove: 5 jobs, 1 runs, 5 tasks.\n"
     assert command("--days", "32") == "Removed: nothing.\n"
     assert command() == "Removed: 5 jobs, 1 runs, 5 tasks.\n"
-    assert command("--days", "0") == "Nothing is removed: 0 days keep everything for ever.\n"
+    assert command("--days", "0") == "Removed: nothing. 0 days keep runs and tasks for ever.\n"
     with pytest.raises(CommandError, match="0 or more"):
         command("--days", "-1")
 

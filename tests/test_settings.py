@@ -111,6 +111,9 @@ def without_functions(settings: dict[str, Any]) -> dict[str, Any]:
         ("MAX_QUEUED_CHUNKS", 200_000),
         ("MAX_CLIENT_CHUNKS", 100_000),
         ("REQUIRE_LOGIN", False),
+        ("RUNS_PRIVATE", False),
+        ("SENDS_MAIL", False),
+        ("EMAIL_TIMEOUT", 10),
         ("Q_TIMEOUT", 24 * 60 * 60),
         ("SECURE_HSTS_SECONDS", 31536000),
         ("ALLOWED_HOSTS", []),
@@ -142,6 +145,9 @@ def test_the_defaults_are_those_that_are_promised(name: str, default: Any) -> No
         ("MAX_QUEUED_CHUNKS", "30", "MAX_CLIENT_CHUNKS", 15),
         ("MAX_CLIENT_CHUNKS", "3", "MAX_CLIENT_CHUNKS", 3),
         ("REQUIRE_LOGIN", "1", "REQUIRE_LOGIN", True),
+        ("RUNS_PRIVATE", "1", "RUNS_PRIVATE", True),
+        ("DEFAULT_FROM_EMAIL", "a@b.example", "DEFAULT_FROM_EMAIL", "a@b.example"),
+        ("EMAIL_URL", "smtp://mail.example?timeout=3", "EMAIL_TIMEOUT", 3),
         ("Q_LEASE", "3", "Q_LEASE", 3),
         ("Q_GRACE", "0.5", "Q_GRACE", 0.5),
         ("Q_NICE", "19", "Q_NICE", 19),
@@ -249,6 +255,26 @@ def test_a_priority_that_no_system_has_is_an_error(given: str) -> None:
 def test_to_keep_runs_for_less_than_no_time_is_an_error() -> None:
     with pytest.raises(ImproperlyConfigured, match="RUN_RETENTION_DAYS"):
         settings_with(RUN_RETENTION_DAYS="-1")
+
+
+# --- mail -----------------------------------------------------------------------------
+
+
+def test_one_address_says_how_mail_is_sent() -> None:
+    settings = settings_with(EMAIL_URL="submission://us%40er:pass%2Fword@mail.example")
+    assert settings["SENDS_MAIL"] is True
+    assert settings["EMAIL_BACKEND"].endswith("smtp.EmailBackend")
+    assert (settings["EMAIL_HOST"], settings["EMAIL_PORT"]) == ("mail.example", 587)
+    assert settings["EMAIL_HOST_USER"] == "us@er"
+    assert settings["EMAIL_HOST_PASSWORD"] == "pass/word"
+    assert (settings["EMAIL_USE_TLS"], settings["EMAIL_USE_SSL"]) == (True, False)
+    assert "EMAIL_URL" not in settings, "it holds a password, and DEBUG's pages show settings"
+
+
+@pytest.mark.parametrize("url", ["mail.example.com", "foo://mail.example.com"])
+def test_an_address_that_says_nothing_of_mail_is_an_error(url: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match="EMAIL_URL"):
+        settings_with(EMAIL_URL=url)
 
 
 # --- the database ---------------------------------------------------------------------

@@ -71,13 +71,11 @@ def monitor(result_queue: Outbox, broker: Broker) -> None:
 
 
 def look_around() -> None:
-    """Give those who listen the time to look around; what one raises is logged."""
+    """Give those who listen the time to look around; Django logs what one raises."""
     close_old_django_connections()
-    for receiver, error in looking_around.send_robust(sender=Job):
+    for _, error in looking_around.send_robust(sender=Job):
         if isinstance(error, OperationalError | InterfaceError):
             raise error
-        if error is not None:
-            log.error("%r: it can't look around", receiver, exc_info=error)
 
 
 def report(tasks: list[dict[str, Any]], broker: Broker) -> None:

@@ -68,11 +68,17 @@ SIZES = {"": (1000, 720), "-phone": (375, 800)}
 
 
 @pytest.fixture
-def pictures(page: Page, tmp_path: Path) -> Callable[[str], None]:
+def pictures(page: Page, pictures_of: Callable[[Page, str], None]) -> Callable[[str], None]:
+    """The same of the test's own page."""
+    return lambda name: pictures_of(page, name)
+
+
+@pytest.fixture
+def pictures_of(tmp_path: Path) -> Callable[[Page, str], None]:
     """Looks at a page as everybody would: axe finds nothing, nothing is cut off; pictures."""
     folder = SCREENSHOTS if os.environ.get("UPDATE_SCREENSHOTS") else tmp_path
 
-    def take(name: str) -> None:
+    def take(page: Page, name: str) -> None:
         for theme, (size, (width, height)) in product(THEMES, SIZES.items()):
             page.emulate_media(color_scheme=theme, reduced_motion="reduce")  # type: ignore[arg-type]
             page.set_viewport_size({"width": width, "height": height})

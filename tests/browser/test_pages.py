@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.conf import global_settings
 from django.contrib.auth.models import User
+from django_q.models import OrmQ
 from playwright.sync_api import Browser, Page, expect
 
 from compute.computations.sums import SUM
@@ -17,6 +18,7 @@ from compute.models import Run
 from compute.queue.fanout import async_iter
 from compute.queue.models import Job, Node
 from tests.browser.conftest import Watched
+from tests.conftest import run_queued
 from tests.processes import Processes, wait_until
 
 pytestmark = pytest.mark.browser
@@ -170,6 +172,9 @@ def test_a_screen_reader_is_told_of_quarters_and_of_the_end(
         expect(page.get_by_text(f"{done} of 8 chunks done")).to_be_visible()
         expect(announcer).to_have_text(f"sum 1–8: {said} done")
     run.jobs.update(state=Job.State.DONE, result=1)
+    OrmQ.objects.all().delete()
+    expect(announcer).to_have_text("sum 1–8: 100 % done")  # and waits to be combined
+    run_queued()
     expect(announcer).to_have_text("sum 1–8: done")
     expect(page).to_have_title("sum 1–8: done · sumsite")
 

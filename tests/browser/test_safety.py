@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.conf import global_settings
 from django.contrib.auth.models import User
 from django.urls import reverse
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from compute.models import Run
 from compute.queue.models import Job
 from tests.browser.conftest import Watched
 from tests.conftest import run_jobs, started
-from tests.processes import Processes
+from tests.processes import Processes, wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.once]
 PASSWORD = "boss-password"
@@ -87,3 +89,96 @@ def test_a_person_signs_in_to_a_closed_site_and_out_again(
     page.get_by_role("button", name="Sign out boss").click()
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
     watched.is_fine(site)
+
+
+def test_a_person_changes_a_password_and_gets_a_new_one_by_mail(
+    boss: User,
+    processes: Processes,
+    page: Page,
+    watched: Watched,
+    pictures: Pictures,
+    tmp_path: Path,
+) -> None:
+    boss.email = "boss@example.com"
+    boss.save()
+    mails = tmp_path / "mails"
+    mails.mkdir()
+    by_file = {"EMAIL_URL": f"file:///{mails}", "REQUIRE_LOGIN": "1"}
+    _, site = processes.web(**by_file)
+    processes.node(**by_file)
+    page.goto(f"{site}/password/")
+    sign_in(page, "Sign in")
+    expect(page.get_by_role("heading", name="Change your password")).to_be_visible()
+    expect(page.get_by_label("Old password")).to_be_focused()
+    page.keyboard.type("wrong")
+    page.keyboard.press("Tab")
+    page.keyboard.type("short")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Your old password was entered incorrectly")).to_be_visible()
+    pictures("password")
+    page.get_by_label("Old password").fill(PASSWORD)
+    page.get_by_label("New password", exact=True).fill("correct-horse")
+    page.get_by_label("New password confirmation").fill("correct-horse")
+    page.get_by_role("button", name="Change it").click()
+    expect(page.get_by_role("heading", name="Your password is changed")).to_be_visible()
+    pictures("password-changed")
+    page.get_by_role("button", name="Sign out boss").click()
+
+    page.get_by_role("link", name="Forgot your password?").click()
+    pictures("password-forgotten")
+    page.get_by_label("Email").fill("boss@example.com")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Look into your mail")).to_be_visible()
+    wait_until(lambda: any(mails.iterdir()), 10, "the mail")
+    (mail,) = mails.iterdir()
+    link = wait_until(lambda: re.search(rf"{site}/password/choose/\S+", mail.read_text()), 5)
+    page.goto(link[0])
+    expect(page.get_by_role("heading", name="Choose a new password")).to_be_visible()
+    pictures("password-choose")
+    page.get_by_label("New password", exact=True).fill(PASSWORD)
+    page.get_by_label("New password confirmation").fill(PASSWORD)
+    page.keyboard.press("Enter")
+    page.get_by_role("link", name="Sign in").last.click()
+    sign_in(page, "Sign in")
+    expect(page.get_by_role("button", name="Sign out boss")).to_be_visible()
+    watched.is_fine(site)
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_a_private_run_is_shared_by_its_owner(
+    boss: User, processes: Processes, browser: Browser, pictures_of: Any, scripts: bool
+) -> None:
+    _, site = processes.web(RUNS_PRIVATE="1")
+    processes.node()
+    owner, stranger = (
+        browser.new_context(java_script_enabled=scripts).new_page() for _ in range(2)
+    )
+    owner.goto(site)
+    owner.get_by_label("n", exact=True).fill("1000")
+    owner.get_by_role("button", name="Split sum").click()
+    expect(owner.get_by_text("500,500")).to_be_visible()
+    stranger.goto(owner.url)
+    expect(stranger.get_by_role("alert")).to_contain_text("ask for it to be shared")
+    stranger.goto(site)
+    expect(stranger.get_by_text("None yet.")).to_be_visible()
+    expect(stranger.get_by_text("Runs are private here")).to_be_visible()
+    owner.get_by_role("button", name="Share").press("Enter")
+    expect(owner.get_by_role("button", name="Stop sharing")).to_be_visible()
+    expect(owner.get_by_role("button", name="Copy").last).to_be_visible(visible=scripts)
+    stranger.goto(owner.url)
+    expect(stranger.get_by_text("500,500")).to_be_visible()
+    expect(stranger.get_by_role("heading", name="Queue server 1")).to_be_visible()
+    expect(stranger.get_by_role("button", name="Share")).to_be_hidden()
+    if scripts:  # axe is one
+        pictures_of(owner, "run-shared")
+        pictures_of(stranger, "run-shared-stranger")
+        stranger.goto(f"{site}/nodes/")
+        pictures_of(stranger, "nodes-private")
+        stranger.goto(site)
+        pictures_of(stranger, "home-private")
+    owner.get_by_role("button", name="Stop sharing").click()
+    expect(owner.get_by_role("button", name="Share")).to_be_visible()
+    stranger.goto(owner.url)
+    expect(stranger.get_by_role("alert")).to_contain_text("No run of yours")
+    for page in (owner, stranger):
+        page.context.close()

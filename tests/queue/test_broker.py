@@ -23,7 +23,7 @@ from django_q.status import Stat
 from django_q.tasks import async_task, queue_size
 
 from compute.queue import broker as broker_module
-from compute.queue.broker import DatabaseBroker, node_id
+from compute.queue.broker import DatabaseBroker, node_id, node_name
 from compute.queue.claims import Lease
 from compute.queue.models import UNKNOWN_PAUSE, UNKNOWN_TRIES, Job, JobState, Node
 from compute.queue.sentinel import Flag

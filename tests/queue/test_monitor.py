@@ -15,8 +15,8 @@ from compute.queue import monitor as monitor_module
 from compute.queue.channels import STOP
 from compute.queue.fanout import async_iter
 from compute.queue.models import Job, JobState
-from compute.queue.monitor import monitor, report
-from compute.queue.signals import groups_changed
+from compute.queue.monitor import look_around, monitor, report
+from compute.queue.signals import groups_changed, looking_around
 from tests.queue import functions
 from tests.queue.conftest import expire_leases, failing, received
 
@@ -192,3 +192,57 @@ def test_the_monitor_outlives_a_database_that_is_away(
     assert "the database is away" in caplog.text
     assert Job.objects.counts()[JobState.DONE] == 2
     assert Task.objects.count() == 2
+
+
+# --- the look around -----------------------------------------------------------------
+
+
+@pytest.fixture
+def alone(monkeypatch):
+    """Nobody but the test listens when a node looks around."""
+    monkeypatch.setattr(looking_around, "receivers", [])
+    looking_around.sender_receivers_cache.clear()
+    yield
+    looking_around.sender_receivers_cache.clear()
+
+
+def test_it_looks_around_now_and_then(node, alone, monkeypatch):
+    monkeypatch.setattr(monitor_module, "LOOK", 0)
+    with received(looking_around) as sent:
+        monitor(Messages([], [STOP]), node.broker)
+    assert len(sent) == 2
+
+
+def test_it_does_not_look_around_all_the_time(node, alone):
+    with received(looking_around) as sent:
+        monitor(Messages([], [], [STOP]), node.broker)
+    assert sent == []
+
+
+@pytest.mark.parametrize("error", [ValueError("odd"), OperationalError("gone")])
+def test_who_fails_to_look_around_holds_up_nobody(
+    transactional_db, node, alone, monkeypatch, caplog, error
+):
+    monkeypatch.setattr(monitor_module, "LOOK", 0)
+
+    def receiver(sender, **kwargs):
+        raise error
+
+    looking_around.connect(receiver)
+    async_task(ADD, 1)
+    ended = [node.work(node.claim_one())]
+    with received(post_execute) as sent, received(looking_around) as looked:
+        monitor(Messages([], ended, [STOP]), node.broker)
+    assert len(sent) == 1
+    assert len(looked) == 3
+    assert "Error calling" in caplog.text
+    assert ("the database is away" in caplog.text) == isinstance(error, OperationalError)
+
+
+def test_a_database_that_is_away_is_told_to_the_monitor(node, alone):
+    def receiver(sender, **kwargs):
+        raise InterfaceError("gone")
+
+    looking_around.connect(receiver)
+    with pytest.raises(InterfaceError):
+        look_around()

@@ -39,11 +39,15 @@ def test_every_line_of_a_node_and_of_a_web_server_is_json(processes: Processes) 
     failed = async_task("math.sqrt", -1)
     killed = async_task("signal.raise_signal", 9)
     wait_for_state(killed, Job.State.FAILED)
-    wait_until(lambda: len(said(node, "done: ")) == 3, what="three chunks")
+
+    def done_chunks() -> list[dict[str, Any]]:
+        return [line for line in said(node, "done: ") if line["run"] == run]
+
+    wait_until(lambda: len(done_chunks()) == 3, what="three chunks")
 
     row = Node.objects.get()
     jobs = {job.pk: job for job in Job.objects.in_group(run)}
-    done = said(node, "done: ")
+    done = done_chunks()
     assert {line["task"] for line in done} == set(jobs)
     for line in done:
         job = jobs[line["task"]]

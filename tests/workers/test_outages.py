@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.error import HTTPError
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import pytest
 from django.db import connection
@@ -72,6 +72,27 @@ def test_the_database_goes_away_amid_runs(processes: Processes, seconds: int) ->
         assert settled(check, 120)["total"] == 1800000030000000
     for process in (web, *nodes):
         assert process.stop() == 0, process.text()
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("accept", ["application/json", "text/html"])
+def test_a_restart_of_the_database_costs_no_request_once_it_is_back(
+    processes: Processes, accept: str
+) -> None:
+    """One web process, so each request has the connection that the restart has cut."""
+    web, site = processes.web(WEB_CONCURRENCY="1")
+    check = get(f"{site}/split-sum-start/?n=10")["task_progress"]
+    for address in (check, f"{site}/", f"{site}/sum-start/?n=10", f"{site}/nodes/"):
+        database.restart()
+        with urlopen(Request(address, headers={"Accept": accept}), timeout=60) as reply:
+            assert reply.status == 200, address
+    database.restart()
+    connection.close()
+    with pytest.raises(HTTPError) as caught:
+        urlopen(f"{site}/readyz", timeout=60)
+    with caught.value as reply:
+        assert "No queue server is running" in reply.read().decode()
+    assert "the database does not answer" not in web.text()
 
 
 @pytest.mark.sqlite

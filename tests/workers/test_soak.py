@@ -14,7 +14,7 @@ from django.db import connection
 from django_q.tasks import async_task
 
 from compute.computations.sums import SUM
-from compute.models import Run, Speed
+from compute.models import Run
 from compute.queue.models import Job
 from tests.processes import Process, Processes, wait_until
 
@@ -50,8 +50,7 @@ def test_an_hour_and_twenty_thousand_tasks_leave_nothing_behind(processes: Proce
         held.append((time.monotonic() - began, look_at(node)))
 
     assert ROUNDS * (CHUNKS + TASKS) == 20_000
-    # A run has a task more, which combines it, and each sample one.
-    assert Job.objects.count() == 20_000 + ROUNDS + Speed.objects.count()
+    assert Job.objects.count() == 20_000 + ROUNDS  # a run has a task more, which combines it
     assert Job.objects.filter(state=Job.State.FAILED).count() == ROUNDS * TASKS / 10
     assert not Run.objects.exclude(result=50_000 * 50_001 // 2).exists()
     early = [each for moment, each in held if WARM_UP < moment <= 2 * WARM_UP]

@@ -15,7 +15,8 @@ from compute.terminal import MigratedCommand
 class Command(MigratedCommand):
     help = (
         "Removes runs, tasks and dead nodes that ended long ago, in small steps and mostly "
-        "waiting, so that running nodes hardly notice. What is unfinished stays."
+        "waiting, so that running nodes hardly notice. What is unfinished stays. So do sessions "
+        "that have not ended."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -37,13 +38,11 @@ class Command(MigratedCommand):
             raise CommandError("--days has to be 0 or more.")
         if options["vacuum"] and connection.vendor != "sqlite":
             raise CommandError("--vacuum is for SQLite; Postgres does that by itself.")
-        if options["days"]:
-            removed, _ = prune(options["days"], dry=options["dry_run"])
-            counts = [f"{count:,} {what}" for what, count in sorted(removed.items()) if count]
-            verb = "Would remove" if options["dry_run"] else "Removed"
-            self.stdout.write(f"{verb}: {', '.join(counts) or 'nothing'}.")
-        else:
-            self.stdout.write("Nothing is removed: 0 days keep everything for ever.")
+        removed, _ = prune(options["days"], dry=options["dry_run"])
+        counts = [f"{count:,} {what}" for what, count in sorted(removed.items()) if count]
+        verb = "Would remove" if options["dry_run"] else "Removed"
+        kept = "" if options["days"] else " 0 days keep runs and tasks for ever."
+        self.stdout.write(f"{verb}: {', '.join(counts) or 'nothing'}.{kept}")
         if options["vacuum"] and not options["dry_run"]:
             with connection.cursor() as cursor:
                 cursor.execute("VACUUM")
