@@ -214,6 +214,7 @@ if not 0 <= Q_NICE <= 19:
 Q_WORKERS = env.int("Q_WORKERS", 0) or (
     len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 )
+Q_CLUSTER_NAME = env.str("Q_CLUSTER_NAME", "")  # read by django-q2, too
 Q_CLUSTER = {
     "name": "sumsite",
     "orm": "default",

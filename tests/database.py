@@ -56,7 +56,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A test's outcome must not depend on who runs it: what the settings read is said here.
 LIMITS = ("MAX_ACTIVE_RUNS", "MAX_CLIENT_RUNS", "MAX_QUEUED_CHUNKS", "MAX_CLIENT_CHUNKS")
-OTHERS = ("LOG_FORMAT", "METRICS_TOKEN", "SENTRY_DSN", "RUN_RETENTION_DAYS")
+OTHERS = ("Q_CLUSTER_NAME", "LOG_FORMAT", "METRICS_TOKEN", "SENTRY_DSN", "RUN_RETENTION_DAYS")
 ACCOUNTS = ("REQUIRE_LOGIN", "RUNS_PRIVATE", "EMAIL_URL", "DEFAULT_FROM_EMAIL")
 SITE = ("DYNO", "PORT", "SUM_MAX_N", "SUM_SYNC_MAX_N", "ALLOWED_HOSTS")
 for name in (*SITE, *LIMITS, *OTHERS, *ACCOUNTS):

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.test import Client
 
 from compute import several
 from compute.models import Run, RunState
@@ -58,6 +59,20 @@ def test_what_failed_to_combine_is_combined_again_with_the_rest() -> None:
     Run.objects.update(state=RunState.ERROR, trouble="can't be combined")
     assert several.retry([run.pk], "boss") == 1
     assert states() == {RunState.IN_PROGRESS}
+
+
+def test_it_is_by_a_press_in_the_admin(admin: Client) -> None:
+    run = started("/split-sum-start/", n=3000, chunk_size=1000)
+    run_jobs()
+    run.refresh()
+    run_jobs()
+    address = "/admin/compute/run/"
+    for action, said in (("combine", "1 task(s) queued again."), ("cancel", "1 task(s) cancelled")):
+        if action == "combine":
+            Run.objects.update(state=RunState.ERROR, trouble="can't be combined")
+        form = {"action": action, "_selected_action": run.pk}
+        assert said in admin.post(address, form, follow=True).content.decode()
+    assert "<pre>" in admin.get(f"{address}{run.pk}/change/").content.decode()
 
 
 @pytest.mark.django_db
