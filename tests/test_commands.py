@@ -413,3 +413,16 @@ def test_a_command_that_fails_on_a_whole_database_fails_as_it_did(
     monkeypatch.setattr("compute.terminal.RunsCommand.chosen", wrong)
     with pytest.raises(DatabaseError, match="a wrong statement"):
         call_command("retry", "--all")
+
+
+@pytest.mark.django_db
+def test_what_fails_for_want_of_a_table_names_the_migrations(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def wrong(*args: object) -> None:
+        raise DatabaseError("no such table")
+
+    monkeypatch.setattr("compute.terminal.RunsCommand.chosen", wrong)
+    monkeypatch.setattr("compute.terminal.schema.lacking", lambda: list("abcde"))
+    with pytest.raises(CommandError, match="lacks a, b, c and 2 more: run `./manage.py migrate`"):
+        call_command("retry", "--all")
