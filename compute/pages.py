@@ -20,7 +20,7 @@ from django_q.models import Failure, OrmQ
 
 from . import chunking, pictures
 from .computation import Computation
-from .computations import all_computations
+from .computations import all_computations, problems
 from .masking import shown_to
 from .models import Progress, Run, Sweep, as_kept
 from .owners import listed, may_manage, mine, sees_all
@@ -53,6 +53,12 @@ def site_context(request: HttpRequest) -> dict[str, Any]:
         "queue_server": Node.objects.alive().exists(),
         "has_session": settings.SESSION_COOKIE_NAME in request.COOKIES,
     }
+
+
+def problems_context(request: HttpRequest) -> dict[str, Any]:
+    """What was left out of the computations, and why, for those who can mend it."""
+    told = settings.DEBUG or request.user.is_staff
+    return {"problems": problems() if told else []}
 
 
 def runs_context(request: HttpRequest, computation: Computation | None = None) -> dict[str, Any]:

@@ -145,7 +145,7 @@ class Code:  # pragma: no cover - used by Supervisor
         return dict(self.reloader.snapshot_files())
 
     def in_folders(self, path: Path) -> bool:
-        return any(path.is_relative_to(folder) for folder in self.reloader.directory_globs)
+        return any(Path(path).is_relative_to(folder) for folder in self.reloader.directory_globs)
 
     def has_changed(self) -> bool:
         """Whether a file has, and the new code can be loaded; if not, says so and waits."""
