@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 import sys
 import time
-from typing import Any
+from collections.abc import Callable
 
 from django.contrib.humanize.templatetags.humanize import intword
 from django.core.management import BaseCommand, CommandError
 from django.db import InterfaceError, OperationalError
-from django.forms import Form
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from .models import Run
+from .computation import Computation, ComputationError
+from .forms import ChunkSizeForm, filled_in
+from .given import Given, as_data
+from .models import Plan, Run
+from .queue.call import shorten
 from .queue.models import Node
+from .refusals import refusal_of
 
 #: Seconds between two looks at the run.
 LOOK = 0.2
@@ -26,13 +30,27 @@ PATIENCE = 2
 class RunCommand(BaseCommand):
     """The result goes to stdout, all else to stderr; the exit code is 1 if the run fails."""
 
-    def valid(self, form: Form) -> dict[str, Any]:
-        if not form.is_valid():
-            raise CommandError(str(next(iter(form.errors.values()))[0]))
-        return form.cleaned_data
+    def form(self, computation: Computation, data: Given) -> ChunkSizeForm:
+        """The computation's form, filled in so; CommandError if it refuses that, or fails."""
+        if not all(storable(text) for values in data.values() for text in values):
+            raise CommandError("A value is no text: it holds bytes that are no UTF-8.")
+        try:
+            form = filled_in(computation, as_data(data))
+            refusal = refusal_of(form)
+        except ComputationError as error:
+            raise CommandError(str(error)) from error
+        if refusal:
+            raise CommandError(refusal.detail)
+        return form
 
-    def finish(self, run: Run) -> None:
-        """Follow the run to its end and print what came of it. Ctrl-C leaves it going."""
+    def finish(self, form: ChunkSizeForm, plan: Callable[[], Plan]) -> None:
+        """Start what is planned, follow it to its end and print what came of it. Ctrl-C leaves
+        it going."""
+        try:
+            run = plan().start()
+        except ComputationError as error:
+            raise CommandError(str(error)) from error
+        Run.objects.filter(pk=run.pk).update(given=form.given)
         try:
             follow(run)
         except (KeyboardInterrupt, OperationalError, InterfaceError) as error:
@@ -46,6 +64,11 @@ class RunCommand(BaseCommand):
         if run.state != Run.State.DONE:
             raise CommandError(run.error())
         self.stdout.write(json.dumps(run.result))
+
+
+def storable(text: str) -> bool:
+    """Whether it can be written down: an argument may hold what is no text."""
+    return text.isascii() or text == shorten(text, len(text))
 
 
 def follow(run: Run) -> None:
