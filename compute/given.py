@@ -25,8 +25,13 @@ def of_form(form: forms.BaseForm, data: Mapping[str, Any]) -> Given:
     for name in data:
         if name != "chunk_size" and any(belongs(name, field) for field in form.fields):
             values = data.getlist(name) if isinstance(data, QueryDict) else listed(data[name])
-            found[name] = [str(value) for value in values]
+            found[storable(name)] = [storable(str(value)) for value in values]
     return found
+
+
+def storable(text: str) -> str:
+    """The text without what no database keeps, and no field of Django's takes."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
 def belongs(name: str, field: str) -> bool:

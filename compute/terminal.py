@@ -15,9 +15,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from .computation import Computation, ComputationError
 from .forms import ChunkSizeForm, filled_in
-from .given import Given, as_data
+from .given import Given, as_data, storable
 from .models import Plan, Run
-from .queue.call import shorten
 from .queue.models import Node
 from .refusals import refusal_of
 
@@ -32,7 +31,7 @@ class RunCommand(BaseCommand):
 
     def form(self, computation: Computation, data: Given) -> ChunkSizeForm:
         """The computation's form, filled in so; CommandError if it refuses that, or fails."""
-        if not all(storable(text) for values in data.values() for text in values):
+        if not all(text == storable(text) for values in data.values() for text in values):
             raise CommandError("A value is no text: it holds bytes that are no UTF-8.")
         try:
             form = filled_in(computation, as_data(data))
@@ -64,11 +63,6 @@ class RunCommand(BaseCommand):
         if run.state != Run.State.DONE:
             raise CommandError(run.error())
         self.stdout.write(json.dumps(run.result))
-
-
-def storable(text: str) -> bool:
-    """Whether it can be written down: an argument may hold what is no text."""
-    return text.isascii() or text == shorten(text, len(text))
 
 
 def follow(run: Run) -> None:

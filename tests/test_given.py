@@ -151,6 +151,9 @@ def test_a_run_notes_what_its_form_was_filled_in_with_and_nothing_else(own: Run)
     assert reply.status_code == 200
     assert Run.objects.latest("id").given == expected
     assert started("/sum-start/", n=10).given == {"n": ["10"]}
+    reply = Client().get("/sum-start/?n=10&n_%00=%00x&n-y=%ED%A0%80")
+    assert reply.status_code == 200
+    assert Run.objects.latest("id").given == {"n": ["10"], "n_": ["x"], "n-y": ["\ufffd" * 3]}
 
 
 # --- later --------------------------------------------------------------------------------
