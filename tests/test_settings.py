@@ -82,6 +82,8 @@ def test_nothing_else_of_the_product_reads_the_environment() -> None:
     for path in [*ROOT.glob("*.py"), *ROOT.glob("compute/**/*.py"), *ROOT.glob("sumsite/*.py")]:
         if path != SETTINGS:
             used = set(re.findall(r"os\.(environ\S*|getenv)", path.read_text()))
+            if path.name == "qcluster.py":  # Q_CLUSTER_NAME is django-q2's, which reads it first
+                used = {name for name in used if "Q_CLUSTER_NAME" not in name}
             assert used <= {'environ.setdefault("DJANGO_SETTINGS_MODULE",'}, path
 
 
