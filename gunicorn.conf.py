@@ -4,7 +4,6 @@ Sync workers and their 30 s limit are the tutorial's: a request that takes longe
 is killed, which is why long computations go to the queue.
 """
 
-from pathlib import Path
 from typing import Any
 
 from gunicorn.glogging import Logger
@@ -56,8 +55,16 @@ logconfig_dict = {
 }
 
 reload = settings.DEBUG
-# gunicorn watches Python files by itself, but no templates.
-reload_extra_files = [str(path) for path in Path("templates").rglob("*.html") if reload]
+# gunicorn watches what it has imported by itself, but no templates; and not a computation that
+# is new, removed, or could not be imported. It looks at patterns each time; of a folder the
+# time of change tells that a file has come or gone (not __pycache__, where Python writes).
+watched = [
+    "templates/**/*.html",
+    "compute/computations/**/*.py",
+    "compute/computations",
+    "compute/computations/**/[!_]*/",
+]
+reload_extra_files = watched if reload else []
 
 
 def post_worker_init(worker: Any) -> None:

@@ -5,17 +5,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.urls import reverse
 
 from .clients import client_of
+from .computation import DoesNotFitError
 from .computations import all_computations
-from .forms import ChunkSizeForm, form_for
+from .forms import ChunkSizeForm, filled_in, shown
 from .generic import FormView, ReplyView, StartView, find_run, parameters, reply_with
+from .given import as_data, of_form
 from .limits import RETRY_AFTER, TooMuch, ensure_room, within_limits
-from .models import Run, Sweep
+from .models import Run, Sweep, as_kept
 from .owners import may_manage, may_start, own, refuse_nameless, sees_all
 from .pages import failures_context, run_context, site_context, sweep_context, timeline_context
+from .refusals import refusal_of
 from .replies import page_or_json, refuse
 
 
@@ -99,14 +102,19 @@ class AgainView(StartView):
             self.run, kwargs["name"] = run, run.computation
         return super().dispatch(request, *args, **kwargs)
 
-    def given(self) -> dict[str, Any]:
+    def given(self) -> QueryDict:
         """What was typed for the other run; the chunk size may be another."""
-        given = {name: retyped(value) for name, value in self.run.parameters.items()}
-        length = self.run.length()
-        if length is not None:
-            same = self.run.chunk_size or max(1, length)  # one task: all
-            given["chunk_size"] = parameters(self.request).get("chunk_size", str(same))
-        return given
+        same = self.run.chunk_size or max(1, self.run.length() or 1)  # one task: all
+        chunk_size = parameters(self.request).get("chunk_size", str(same))
+        return as_data(self.run.filled_in(), chunk_size=chunk_size)
+
+    def form_valid(self, form: ChunkSizeForm) -> HttpResponse:
+        try:
+            self.computation.check_fit(form, self.run.parameters)
+        except DoesNotFitError as error:
+            form.add_error(None, str(error))
+            return self.refuse_form(form, 400)
+        return super().form_valid(form)
 
     def context(self, form: ChunkSizeForm) -> dict[str, Any]:
         return {
@@ -114,7 +122,15 @@ class AgainView(StartView):
             **failures_context(self.request, self.run),
             **timeline_context(self.request, self.run),
             "form": form,
+            "refusals": self.refusals(form),
         }
+
+    def refusals(self, form: ChunkSizeForm) -> list[str]:
+        """What is wrong with fields that the page of a run does not have."""
+        with self.computation.blaming("form"):
+            refusal = refusal_of(form)
+        fields = refusal.fields if refusal else {}
+        return [f"{name}: {text}" for name, text in fields.items() if name != "chunk_size"]
 
 
 class ChunkSizesView(FormView):
@@ -130,9 +146,8 @@ class ChunkSizesView(FormView):
         return super().dispatch(request, *args, **kwargs)
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        names = self.computation.form.base_fields
-        if request.method == "GET" and not any(name in request.GET for name in names):
-            form = form_for(self.computation, chunked=False)()
+        form = filled_in(self.computation, chunked=False)
+        if request.method == "GET" and form.fields and not of_form(form, request.GET):
             return page_or_json(request, self.template, self.context(form), {"runs": []})
         return super().get(request)
 
@@ -161,34 +176,31 @@ class ChunkSizesView(FormView):
             return self.refuse_form(form, 400)
         if not context["sweeping"]:
             most = -(-context["length"] // min(context["sizes"]))  # chunks, of the last run
+            plan = Run.objects.plan(self.computation, form.parameters, context["sizes"][0])
             try:
                 with within_limits(self.request, pieces=most):
                     sweep = Sweep.objects.create(
                         computation=self.computation.name,
-                        parameters=form.parameters,
+                        parameters=as_kept(form.parameters),
+                        given=form.given,
                         sizes=context["sizes"],
                     )
                     own(self.request, sweep)
-                    sweep.advance()
+                    sweep.start(plan)
             except TooMuch as error:
                 return self.refuse_too_much(form, error)
         address = reverse("chunk-sizes", args=[self.computation.name])
         return reply_with(self.request, f"{address}?{context['query']}", {}, name="chunk_sizes")
 
     def context(self, form: ChunkSizeForm) -> dict[str, Any]:
-        valid = form.is_bound and form.is_valid()
         return {
             "form": form,
+            "fields": shown(form),
             "computation": self.computation,
             **site_context(self.request),
-            **sweep_context(self.request, self.computation, form.parameters if valid else None),
+            **sweep_context(self.request, self.computation, form),
         }
 
 
 def refuse_stranger(request: HttpRequest) -> HttpResponse:
     return refuse(request, 403, "Only whoever started this run may do that, and staff.")
-
-
-def retyped(value: Any) -> Any:
-    """A parameter of a run, as a form takes it."""
-    return [str(each) for each in value] if isinstance(value, list) else str(value)

@@ -1,3 +1,4 @@
+from pathlib import Path
 from typing import Any
 
 from django.apps import AppConfig
@@ -11,12 +12,14 @@ class ComputeConfig(AppConfig):
     verbose_name = "Computations"
 
     def ready(self) -> None:
+        from . import checks  # noqa: F401 - it registers itself
         from .owners import claim
-        from .queue.signals import groups_changed, looking_around
+        from .queue.signals import groups_changed, looking_around, watching
 
         user_logged_in.connect(claim, dispatch_uid="compute.owners.claim")
         groups_changed.connect(refresh_runs, dispatch_uid="compute.apps.refresh_runs")
         looking_around.connect(look_around, dispatch_uid="compute.apps.look_around")
+        watching.connect(watch_computations, dispatch_uid="compute.apps.watch_computations")
 
 
 def refresh_runs(sender: Any, groups: set[str], at_work: bool = False, **kwargs: Any) -> None:
@@ -49,3 +52,8 @@ def look_around(sender: Any, **kwargs: Any) -> None:
     Run.objects.settle()
     Sweep.objects.settle()
     Speed.objects.ask()
+
+
+def watch_computations(sender: Any, reloader: Any, **kwargs: Any) -> None:
+    """A node that watches its code sees a computation that is put there, mended or removed."""
+    reloader.watch_dir(Path(__file__).parent / "computations", "**/*.py")

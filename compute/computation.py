@@ -9,15 +9,21 @@ one result of theirs, and `show`, which prints it. A web request calls `form`, `
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from timeit import repeat
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from django import forms
+from django.db import Error, InterfaceError, OperationalError, connection
 
+from . import given as filled
 from .chunking import MAX_CHUNKS
 from .queue.call import one_line, shorten
+from .refusals import refusal_of
+
+Form = TypeVar("Form", bound=forms.Form)
 
 
 def the_only_one(results: Iterable[Any]) -> Any:
@@ -36,6 +42,10 @@ class ComputationError(Exception):
 
     Its text is for the author: it names the computation, the callable, and what was wrong.
     """
+
+
+class DoesNotFitError(ComputationError):
+    """What a form was once filled in with is not what it takes now; its text names the field."""
 
 
 #: Characters of a result as people read it, at most.
@@ -79,6 +89,55 @@ class Computation:
 
     def __str__(self) -> str:
         return self.name
+
+    # --- the form -----------------------------------------------------------------------
+
+    def made(self, form: type[Form], data: Any = None) -> Form:
+        """A form of this computation's, filled in and cleaned if there is something given;
+        ComputationError if its code raises, or cleans to anything but fields by name."""
+        with self.blaming("form"):
+            made = form(data)
+            if made.is_bound and made.is_valid() and not isinstance(made.cleaned_data, dict):
+                self.blame("form", f"cleaned to {described(made.cleaned_data)}; make it a dict")
+        return made
+
+    def filled_in(self, given: filled.Given | None, parameters: dict[str, Any]) -> filled.Given:
+        """What the form was filled in with, of a run that kept that, or as far as the
+        parameters tell it."""
+        if given is not None:
+            return given
+        with self.blaming("form"):
+            return filled.of_parameters(self.form(), parameters)
+
+    def cleaned(self, given: filled.Given | None, parameters: dict[str, Any]) -> dict[str, Any]:
+        """A run's parameters as the callables take them: its row has only what JSON has.
+
+        DoesNotFitError if the form does not take them any more, ComputationError if it fails.
+        """
+        form = self.made(self.form, filled.as_data(self.filled_in(given, parameters)))
+        self.check_fit(form, parameters)
+        return form.cleaned_data
+
+    def check_fit(self, form: forms.Form, parameters: dict[str, Any]) -> None:
+        """DoesNotFitError unless a form has cleaned to what once were these parameters."""
+        with self.blaming("form"):
+            if refusal := refusal_of(form):
+                raise DoesNotFitError(f"{self} does not take this any more. {refusal.detail}")
+            for name in parameters.keys() - form.cleaned_data.keys():
+                raise DoesNotFitError(f"{self} has no field {name} any more, so it is another.")
+
+    @contextmanager
+    def blaming(self, which: str) -> Iterator[None]:
+        """Make a ComputationError of whatever is raised in here; a database that is away is
+        nobody's mistake."""
+        try:
+            yield
+        except (KeyboardInterrupt, ComputationError):
+            raise
+        except BaseException as error:  # an author's code may raise anything, SystemExit too
+            if isinstance(error, OperationalError | InterfaceError) and not database_answers():
+                raise
+            raise ComputationError(f"{self}: its `{which}` raised {one_line(error)}") from error
 
     # --- the callables, each held to what it has to return ------------------------------
 
@@ -128,15 +187,19 @@ class Computation:
 
     def call(self, which: str, /, *args: Any, **kwargs: Any) -> Any:
         """What one of them returns; ComputationError if it raises."""
-        try:
+        with self.blaming(which):
             return getattr(self, which)(*args, **kwargs)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # it may raise anything, SystemExit too
-            raise ComputationError(f"{self}: its `{which}` raised {one_line(error)}") from error
 
     def blame(self, name: str, what: str) -> NoReturn:
         raise ComputationError(f"{self}: its `{name}` {what}.")
+
+
+def database_answers() -> bool:
+    try:
+        connection.ensure_connection()
+    except Error:
+        return False
+    return connection.is_usable()
 
 
 def described(value: Any) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from django import forms
 
 from .chunking import MAX_CHUNKS, smallest_chunk_size
 from .computation import Computation
 from .fields import WholeNumberField
+from .given import Given, of_form
 
 
 class ChunkSizeForm(forms.Form):
@@ -30,10 +31,16 @@ class ChunkSizeForm(forms.Form):
         return chunk_size
 
     def clean(self) -> dict[str, Any] | None:
+        # The computation's own form is not to meet a field that is none of its own.
+        chunk_size = self.cleaned_data.pop("chunk_size", None)
         cleaned = super().clean()
-        chunk_size = self.cleaned_data.get("chunk_size")
+        self.cleaned_data = self.cleaned_data if cleaned is None else cleaned
+        if not isinstance(self.cleaned_data, dict):
+            return cleaned  # the author will be told
+        if "chunk_size" in self.fields and "chunk_size" not in self.errors:
+            self.cleaned_data["chunk_size"] = chunk_size
         if chunk_size is None or self.errors or self.computation.length is None:
-            return cleaned
+            return None
         length = self.computation.length_of(self.parameters) or 0
         smallest = smallest_chunk_size(length)
         if chunk_size < smallest:
@@ -42,14 +49,53 @@ class ChunkSizeForm(forms.Form):
                 f"Give a chunk_size of at least {smallest:,}: a smaller one would cut this "
                 f"into more than {MAX_CHUNKS:,} chunks.",
             )
-        # A chunk is no larger than the whole.
-        self.cleaned_data["chunk_size"] = min(chunk_size, max(length, 1))
-        return cleaned
+        else:
+            # A chunk is no larger than the whole.
+            self.cleaned_data["chunk_size"] = min(chunk_size, max(length, 1))
+        return None
 
     @property
     def parameters(self) -> dict[str, Any]:
         """What the computation's own form has cleaned."""
         return {key: value for key, value in self.cleaned_data.items() if key != "chunk_size"}
+
+    @property
+    def given(self) -> Given:
+        """What the computation's own form was filled in with."""
+        return of_form(self, self.data)
+
+
+def filled_in(computation: Computation, data: Any = None, chunked: bool = True) -> ChunkSizeForm:
+    """The form, cleaned if there is something given. ComputationError if its code is wrong."""
+    return computation.made(form_for(computation, chunked), data)
+
+
+class Shown(NamedTuple):
+    """A field as a page shows it."""
+
+    field: forms.BoundField
+    html: str
+    label: str
+    help_text: str
+    errors: list[str]
+    several: bool
+
+
+def shown(form: ChunkSizeForm) -> list[Shown]:
+    """The fields, each drawn: an author's widget may raise, and then ComputationError is
+    raised here, and nothing in the midst of a page."""
+    with form.computation.blaming("form"):
+        return [
+            Shown(
+                field,
+                str(field),
+                str(field.label),
+                str(field.help_text),
+                [str(error) for error in field.errors],
+                field.use_fieldset,
+            )
+            for field in form
+        ]
 
 
 def form_for(computation: Computation, chunked: bool = True) -> type[ChunkSizeForm]:

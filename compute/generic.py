@@ -15,7 +15,7 @@ from django_htmx.middleware import HtmxDetails
 
 from .computation import Computation, ComputationError
 from .computations import all_computations
-from .forms import ChunkSizeForm, form_for
+from .forms import ChunkSizeForm, filled_in, shown
 from .limits import RETRY_AFTER, TooMuch, within_limits
 from .masking import shown_to
 from .models import Progress, Run
@@ -26,6 +26,7 @@ from .pages import (
     runs_context,
     timeline_context,
 )
+from .refusals import Refusal, refusal_of
 from .replies import of_two_shapes, page_or_json, refuse, wants_page
 
 log = logging.getLogger(__name__)
@@ -79,7 +80,7 @@ class FormView(ReplyView):
         return super().dispatch(request)
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        form = form_for(self.computation, self.chunked)(self.given())
+        form = filled_in(self.computation, self.given(), self.chunked)
         if not form.is_valid():
             return self.refuse_form(form, 400)
         return self.form_valid(form)
@@ -97,10 +98,17 @@ class FormView(ReplyView):
         self, form: ChunkSizeForm, status: int, headers: dict[str, str] | None = None
     ) -> HttpResponse:
         """The first thing that is wrong; for a browser the form again, with everything."""
-        detail = str(next(iter(form.errors.values()))[0])
+        with self.computation.blaming("form"):  # the words are its author's
+            refusal = refusal_of(form) or Refusal("", {}, False)
         context = self.context(form) if wants_page(self.request) else {}
         return refuse(
-            self.request, status, detail, headers=headers, template=self.template, context=context
+            self.request,
+            status,
+            refusal.detail,
+            headers=headers,
+            template=self.template,
+            context=context,
+            fields=refusal.fields if refusal.several else {},
         )
 
     def refuse_too_much(self, form: ChunkSizeForm, error: TooMuch) -> HttpResponse:
@@ -113,7 +121,8 @@ class FormView(ReplyView):
 
     def context(self, form: ChunkSizeForm) -> dict[str, Any]:
         runs = runs_context(self.request, self.computation)
-        return {"form": form, "computation": self.computation, **runs}
+        fields = shown(form)
+        return {"form": form, "fields": fields, "computation": self.computation, **runs}
 
 
 class StartView(FormView):
@@ -126,6 +135,7 @@ class StartView(FormView):
         try:
             with within_limits(self.request):  # the run, its jobs and the queued tasks, or nothing
                 run = start()
+                run.given = form.given
                 own(self.request, run)
         except TooMuch as error:
             return self.refuse_too_much(form, error)
@@ -180,11 +190,11 @@ class ComputationView(FormView):
     http_method_names = ["get", "head"]
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        form = form_for(self.computation)()
+        form = filled_in(self.computation)
         data = {
             "name": self.computation.name,
             "line": self.computation.line,
-            "parameters": {name: str(field.help_text) for name, field in form.fields.items()},
+            "parameters": {each.field.name: each.help_text for each in shown(form)},
             "start": request.build_absolute_uri(reverse("start", args=[self.computation.name])),
         }
         return page_or_json(request, self.page_or_part(), self.context(form), data)
@@ -196,8 +206,8 @@ class ComputationView(FormView):
 def parameters(request: HttpRequest) -> QueryDict:
     """What the request gives, in its address or in its body, which wins."""
     given = request.GET.copy()
-    for name in request.POST:
-        given[name] = request.POST[name]
+    for name, values in request.POST.lists():
+        given.setlist(name, values)
     return given
 
 

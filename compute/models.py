@@ -20,6 +20,7 @@ from django_q.tasks import async_task
 from . import chunking, values
 from .computation import LONGEST, Computation, ComputationError, plain, sampled_speed
 from .computations import all_computations
+from .given import Given
 from .queue import overview
 from .queue.among import among
 from .queue.call import UnknownHereError, one_line, path_of, shorten
@@ -396,10 +397,17 @@ class Run(models.Model):
         None for what runs in one piece, and for what its code can't tell (any more).
         """
         computation = all_computations().get(self.computation)
+        if computation is None or computation.length is None:
+            return None
         try:
-            return computation.length_of(self.parameters) if computation else None
+            return computation.length_of(computation.cleaned(self.given, self.parameters))
         except ComputationError:
             return None
+
+    def filled_in(self) -> Given:
+        """What the form was filled in with; ComputationError if it can't tell (any more)."""
+        computation = all_computations().get(self.computation)
+        return computation.filled_in(self.given, self.parameters) if computation else {}
 
     def progress(self) -> Progress:
         """How many of its chunks are where; DoesNotExist if it has just been removed."""
@@ -660,7 +668,8 @@ class Sweep(models.Model):
         sizes = self.sizes[len(states) :]
         plan = None
         if sizes and computation and not set(states) - {RunState.DONE}:
-            plan = Run.objects.plan(computation, self.parameters, sizes[0])
+            cleaned = computation.cleaned(self.given, self.parameters)
+            plan = Run.objects.plan(computation, cleaned, sizes[0])
         with transaction.atomic():
             sweep = Sweep.objects.select_for_update().get(pk=self.pk)
             if sweep.ended or sweep.run_set.count() != len(states):
@@ -668,15 +677,19 @@ class Sweep(models.Model):
             if plan is None:
                 Sweep.objects.filter(pk=sweep.pk).update(ended=True)
                 return
-            run = plan.start()
-            Run.objects.filter(pk=run.pk).update(
-                sweep=sweep,
-                owner=sweep.owner,
-                client=sweep.client,
-                address=sweep.address,
-                account=sweep.account_id,
-                given=sweep.given,
-            )
+            sweep.start(plan)
+
+    def start(self, plan: Plan) -> None:
+        """Start a run of it, which belongs to whom the sweep does."""
+        run = plan.start()
+        Run.objects.filter(pk=run.pk).update(
+            sweep=self,
+            owner=self.owner,
+            client=self.client,
+            address=self.address,
+            account=self.account_id,
+            given=self.given,
+        )
 
 
 def advance(pk: int) -> None:

@@ -36,7 +36,7 @@ def own(request: HttpRequest, run: Run | Sweep) -> None:
         if run.account_id is None:
             run.owner = owner
             renew(request)
-    run.save(update_fields=["owner", "client", "account"])
+    run.save(update_fields=["owner", "client", "account", "given"])
 
 
 def renew(request: HttpRequest) -> None:

@@ -20,7 +20,8 @@ from django_q.models import Failure, OrmQ
 
 from . import chunking, pictures
 from .computation import Computation
-from .computations import all_computations
+from .computations import all_computations, problems
+from .forms import ChunkSizeForm
 from .masking import shown_to
 from .models import Progress, Run, Sweep, as_kept
 from .owners import listed, may_manage, mine, sees_all
@@ -53,6 +54,12 @@ def site_context(request: HttpRequest) -> dict[str, Any]:
         "queue_server": Node.objects.alive().exists(),
         "has_session": settings.SESSION_COOKIE_NAME in request.COOKIES,
     }
+
+
+def problems_context(request: HttpRequest) -> dict[str, Any]:
+    """What was left out of the computations, and why, for those who can mend it."""
+    told = settings.DEBUG or request.user.is_staff
+    return {"problems": problems() if told else []}
 
 
 def runs_context(request: HttpRequest, computation: Computation | None = None) -> dict[str, Any]:
@@ -162,7 +169,7 @@ def run_context(request: HttpRequest, run: Run, progress: Progress) -> dict[str,
         "error": shown_to(request, run.error()),
         "declared": computation is not None,
         "chunked": bool(length),
-        "query": urlencode(run.parameters, doseq=True),
+        "query": urlencode(run.filled_in(), doseq=True) if length else "",
         "grid": pictures.grid(overview.states(run.task_id)) if run.chunks > 1 else None,
         "announce": f"{run}: {fraction_in_words(fraction) if running else run.get_state_display()}",
         "may_manage": may_manage(request, run),
@@ -294,10 +301,13 @@ def node_state(node: Node, alive: bool) -> str:
     return "stopped" if node.stopped_at else "silent"
 
 
-def sweep_context(request: HttpRequest, computation: Computation, given: Any) -> dict[str, Any]:
+def sweep_context(
+    request: HttpRequest, computation: Computation, form: ChunkSizeForm
+) -> dict[str, Any]:
     """Time against chunk size, of every run of these parameters; without any, an empty one."""
-    if given is None:
+    if not (form.is_bound and form.is_valid()):
         return {"plot": None}
+    given = form.parameters
     length = computation.length_of(given) or 0
     theirs = models.Q() if sees_all(request) else mine(request)
     alike = models.Q(computation=computation.name, parameters=as_kept(given))
@@ -308,7 +318,7 @@ def sweep_context(request: HttpRequest, computation: Computation, given: Any) ->
     work = [run.work_seconds for run in done if run.work_seconds]
     ideal = min(work) / workers if work else 0.0
     return {
-        "given": given,
+        "given": True,
         "title": computation.titled(given),
         "length": length,
         "sizes": chunking.sizes_to_try(length, workers),
@@ -319,5 +329,5 @@ def sweep_context(request: HttpRequest, computation: Computation, given: Any) ->
         "sweep": sweep,
         "sweeping": bool(sweep and not sweep.ended),
         "sweep_done": runs.filter(sweep=sweep, state=Run.State.DONE).count() if sweep else 0,
-        "query": urlencode(given, doseq=True),
+        "query": urlencode(form.given, doseq=True),
     }

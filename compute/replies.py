@@ -60,8 +60,9 @@ def refuse(
     headers: dict[str, str] | None = None,
     template: str = "refusal.html",
     context: dict[str, Any] | None = None,
+    fields: dict[str, str] | None = None,
 ) -> HttpResponse:
-    """Say no, in one sentence that says what to do."""
+    """Say no, in one sentence that says what to do, and for a form in one for each field."""
     return page_or_json(
         request,
         template,
@@ -71,7 +72,7 @@ def refuse(
             "heading": HEADINGS.get(status, "That did not work"),
             **(context or {}),
         },
-        {"detail": detail},
+        {"detail": detail, **({"fields": fields} if fields else {})},
         status=status,
         headers=headers,
     )

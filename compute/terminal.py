@@ -12,14 +12,17 @@ from typing import Any
 from django.contrib.humanize.templatetags.humanize import intword
 from django.core.management import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, InterfaceError, OperationalError
-from django.forms import Form
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from .models import Run, RunQuerySet
+from .computation import Computation, ComputationError
+from .forms import ChunkSizeForm, filled_in
+from .given import Given, as_data, storable
+from .models import Plan, Run, RunQuerySet
 from .queue import schema
 from .queue.among import among
 from .queue.models import Node
+from .refusals import refusal_of
 from .several import batches
 
 #: Seconds between two looks at the run.
@@ -45,13 +48,27 @@ class MigratedCommand(BaseCommand):
 class RunCommand(MigratedCommand):
     """The result goes to stdout, all else to stderr; the exit code is 1 if the run fails."""
 
-    def valid(self, form: Form) -> dict[str, Any]:
-        if not form.is_valid():
-            raise CommandError(str(next(iter(form.errors.values()))[0]))
-        return form.cleaned_data
+    def form(self, computation: Computation, data: Given) -> ChunkSizeForm:
+        """The computation's form, filled in so; CommandError if it refuses that, or fails."""
+        if not all(text == storable(text) for values in data.values() for text in values):
+            raise CommandError("A value is no text: it holds bytes that are no UTF-8.")
+        try:
+            form = filled_in(computation, as_data(data))
+            refusal = refusal_of(form)
+        except ComputationError as error:
+            raise CommandError(str(error)) from error
+        if refusal:
+            raise CommandError(refusal.detail)
+        return form
 
-    def finish(self, run: Run) -> None:
-        """Follow the run to its end and print what came of it. Ctrl-C leaves it going."""
+    def finish(self, form: ChunkSizeForm, plan: Callable[[], Plan]) -> None:
+        """Start what is planned, follow it to its end and print what came of it. Ctrl-C leaves
+        it going."""
+        try:
+            run = plan().start()
+        except ComputationError as error:
+            raise CommandError(str(error)) from error
+        Run.objects.filter(pk=run.pk).update(given=form.given)
         try:
             follow(run)
         except (KeyboardInterrupt, OperationalError, InterfaceError) as error:

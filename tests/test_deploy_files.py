@@ -8,7 +8,7 @@ import re
 import runpy
 import subprocess
 import sys
-from pathlib import Path
+from glob import glob
 from typing import Any
 
 import jsonschema
@@ -249,8 +249,15 @@ def test_in_development_gunicorn_listens_to_this_machine_and_watches_templates()
     conf = gunicorn(DEBUG="1")
     assert conf["bind"] == "127.0.0.1:8000"
     assert conf["reload"] is True
-    watched = {Path(path) for path in conf["reload_extra_files"]}
-    assert watched == {path.relative_to(ROOT) for path in ROOT.glob("templates/**/*.html")}
+    watched = {
+        ROOT / path
+        for pattern in conf["reload_extra_files"]
+        for path in glob(pattern, root_dir=ROOT, recursive=True)
+    }
+    assert watched.issuperset(ROOT.glob("templates/**/*.html"))
+    assert watched.issuperset(ROOT.glob("compute/computations/*.py"))
+    assert ROOT / "compute/computations" in watched
+    assert not any("__pycache__" in path.parts for path in watched)
     assert conf["graceful_timeout"] < 5, "honcho kills 5 s after Ctrl-C"
 
 

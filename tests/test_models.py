@@ -385,10 +385,9 @@ def test_a_length_that_cannot_be_told_any_more_is_none(db: None) -> None:
 def test_samples_are_measured_once_by_a_worker(db: None) -> None:
     Speed.objects.ask()
     Speed.objects.ask()
-    assert sorted(Job.objects.values_list("name", flat=True)) == [
-        "how fast is primes?",
-        "how fast is sum?",
-    ]
+    asked = list(Job.objects.values_list("name", flat=True))
+    assert {"how fast is primes?", "how fast is sum?"} <= set(asked)
+    assert len(asked) == len(set(asked))
     assert Run.objects.speed(SUM) is None
     run_queued()
     speed = Speed.objects.get(computation="sum")

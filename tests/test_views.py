@@ -13,6 +13,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from compute import pages
+from compute.declarations import Problem
 from compute.models import Run
 from compute.queue.models import Job, JobState, Node
 from tests import recipes
@@ -548,3 +550,19 @@ def test_nodes_that_are_gone_are_told_apart(db: None) -> None:
     assert "old-one" not in html
     assert "No queue server is running" in html
     assert "The oldest waits for</dt><dd>–<" in html
+
+
+# --- what was left out ------------------------------------------------------------------
+
+
+def test_what_was_left_out_of_the_computations_is_told_to_those_who_can_mend_it(
+    db: None, browser_client: Client, admin: Client, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem = Problem("compute.W002", "odd.py, <b>: its name is bad.", "Take another.")
+    monkeypatch.setattr(pages, "problems", lambda: [problem])
+    html = admin.get("/", headers={"accept": "text/html"}).content.decode()
+    assert "Left out of the computations," in html
+    assert "<li>odd.py, &lt;b&gt;: its name is bad. Take another.</li>" in html
+    assert "Left out" not in browser_client.get("/").content.decode()
+    settings.DEBUG = True
+    assert "Left out" in browser_client.get("/").content.decode()

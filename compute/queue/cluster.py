@@ -26,6 +26,7 @@ import time
 import uuid
 from multiprocessing.process import BaseProcess
 from multiprocessing.sharedctypes import RawValue
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -39,6 +40,7 @@ from .call import one_line
 from .logs import in_node
 from .models import Job, Node
 from .sentinel import MARGIN, Frozen, ended, guard, is_stopped
+from .signals import watching
 
 log = logging.getLogger(__name__)
 
@@ -130,22 +132,31 @@ class Supervisor:  # pragma: no cover - runs in a process of its own (tests/work
 
 
 class Code:  # pragma: no cover - used by Supervisor
-    """The files this process has imported, watched as Django's runserver does."""
+    """The files this process has imported, watched as Django's runserver does, and the
+    folders that receivers of `watching` name: there a file counts from its first day."""
 
     def __init__(self) -> None:
         self.reloader = StatReloader()
-        self.seen = dict(self.reloader.snapshot_files())
+        watching.send(sender=Code, reloader=self.reloader)
+        self.seen = self.look()
         self.looked = time.monotonic()
+
+    def look(self) -> dict[Path, float]:
+        return dict(self.reloader.snapshot_files())
+
+    def in_folders(self, path: Path) -> bool:
+        return any(Path(path).is_relative_to(folder) for folder in self.reloader.directory_globs)
 
     def has_changed(self) -> bool:
         """Whether a file has, and the new code can be loaded; if not, says so and waits."""
         if time.monotonic() - self.looked < LOOK:
             return False
         self.looked = time.monotonic()
-        now, before = dict(self.reloader.snapshot_files()), self.seen
+        now, before = self.look(), self.seen
         self.seen = now
-        # A file that is new here has just been imported, as it is.
-        if all(now.get(path) == changed for path, changed in before.items()):
+        new = any(self.in_folders(path) for path in now.keys() - before.keys())
+        # Any other that is new here has just been imported, as it is.
+        if not new and all(now.get(path) == changed for path, changed in before.items()):
             return False
         check = [sys.executable, "manage.py", "check"]
         tried = subprocess.run(check, cwd=settings.BASE_DIR, capture_output=True, text=True)  # noqa: S603

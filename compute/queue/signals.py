@@ -12,3 +12,8 @@ groups_changed = Signal()
 #: Sent by every node's monitor each few seconds: the time to look for what somebody who died
 #: has left undone. A receiver does no more than ask the database, and queue tasks.
 looking_around = Signal()
+
+#: Sent with `reloader`, when a node begins to watch its code (in development): a receiver
+#: calls its `watch_dir` for folders whose files the node shall have, also those that it
+#: has not imported (a new one, or one that could not be).
+watching = Signal()

@@ -16,7 +16,8 @@ from compute.queue import sentinel as sentinel_module
 from compute.queue.cluster import Supervisor, is_alive
 from compute.queue.management.commands.qcluster import Command
 from compute.queue.sentinel import Flag, Frozen, ended, is_stopped
-from tests.processes import wait_until
+from compute.queue.signals import watching
+from tests.processes import ROOT, wait_until
 
 
 def test_a_flag_is_down_until_it_is_set():
@@ -150,3 +151,31 @@ def test_code_that_is_imported_later_has_not_changed(monkeypatch):
     assert code.has_changed(), "b has changed, and can be loaded"
     assert not code.has_changed(), "b is gone, and the rest can't be loaded"
     assert not code.has_changed(), "nothing has changed"
+
+
+def test_a_file_that_comes_into_a_watched_folder_is_a_change(monkeypatch, tmp_path):
+    monkeypatch.setattr(cluster, "LOOK", 0)
+    monkeypatch.setattr(
+        cluster.subprocess, "run", lambda *args, **kwargs: SimpleNamespace(returncode=0)
+    )
+
+    def watch(sender, reloader, **kwargs):
+        reloader.watch_dir(tmp_path, "**/*.py")
+
+    watching.connect(watch)
+    try:
+        code = cluster.Code()
+    finally:
+        watching.disconnect(watch)
+    changes = [
+        lambda: tmp_path.joinpath("new.py").touch(),
+        lambda: os.utime(tmp_path / "new.py", (1, 1)),
+        lambda: tmp_path.joinpath("new.py").unlink(),
+        lambda: tmp_path.joinpath("new.txt").touch(),
+        lambda: None,
+    ]
+    assert [change() or code.has_changed() for change in changes] == [True] * 3 + [False] * 2
+
+
+def test_the_folder_of_computations_is_watched():
+    assert ROOT / "compute" / "computations" in cluster.Code().reloader.directory_globs

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from django.core.management import CommandError, CommandParser
 
+from compute.computation import ComputationError
 from compute.computations import all_computations
-from compute.forms import form_for
+from compute.given import of_words
 from compute.models import Run
 from compute.terminal import RunCommand
 
@@ -30,12 +32,16 @@ class Command(RunCommand):
         if computation is None:
             known = ", ".join(all_computations())
             raise CommandError(f"There is no computation {options['name']!r}; there are: {known}.")
-        names = list(computation.form.base_fields)
-        if len(options["values"]) > len(names):
-            raise CommandError(f"{computation} takes {len(names)} value(s): {', '.join(names)}.")
+        try:
+            with computation.blaming("form"):
+                form = computation.form()
+            data = of_words(form, options["values"])
+        except ComputationError as error:
+            raise CommandError(str(error)) from error
+        except ValueError as error:
+            raise CommandError(f"{computation} {error}.") from error
         if options["chunk_size"] and computation.cut is None:
             raise CommandError(f"{computation} runs in one piece, without chunks.")
-        data = dict(zip(names, options["values"], strict=False))
-        form = form_for(computation)({**data, "chunk_size": options["chunk_size"] or ""})
-        given = self.valid(form)
-        self.finish(Run.objects.start(computation, form.parameters, given.get("chunk_size")))
+        filled = self.form(computation, {**data, "chunk_size": [options["chunk_size"] or ""]})
+        chunk_size = filled.cleaned_data.get("chunk_size")
+        self.finish(filled, partial(Run.objects.plan, computation, filled.parameters, chunk_size))

@@ -47,6 +47,4 @@ class Command(BaseCommand):
         for path, template in files.items():
             path.write_text(Template((TEMPLATES / template).read_text()).substitute(names))
             self.stdout.write(f"wrote {path.relative_to(settings.BASE_DIR)}")
-        # A running site watches the files it has loaded: one that is new it learns of here.
-        (computations / "__init__.py").touch()
         self.stdout.write(f"Its page: /compute/{name}/. Now write there what it shall do.")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from django.core.management import CommandError, CommandParser
 
 from compute import tasks
 from compute.computations.sums import SUM
-from compute.forms import form_for
 from compute.models import Run
 from compute.terminal import RunCommand
 
@@ -28,10 +28,10 @@ class Command(RunCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if options["chunk_size"] and not options["split"]:
             raise CommandError("--chunk-size needs --split: a sum in one piece has no chunks.")
-        form = form_for(SUM)({"n": options["n"], "chunk_size": options["chunk_size"] or ""})
-        given = self.valid(form)
+        data = {"n": [options["n"]], "chunk_size": [options["chunk_size"] or ""]}
+        form = self.form(SUM, data)
         if options["split"]:
-            run = Run.objects.start(SUM, form.parameters, given["chunk_size"])
+            plan = partial(Run.objects.plan, SUM, form.parameters, form.cleaned_data["chunk_size"])
         else:
-            run = Run.objects.plan_one(SUM, tasks.get_sum, form.parameters).start()
-        self.finish(run)
+            plan = partial(Run.objects.plan_one, SUM, tasks.get_sum, form.parameters)
+        self.finish(form, plan)

@@ -1,0 +1,218 @@
+"""Whether a computation is declared as `Computation` asks, looked at when the code is loaded.
+
+A declaration is code that somebody wrote lately: it may hold anything. What is wrong with it
+is a `Problem`, told by a system check, in the log and on the first page; nothing in here
+raises. The registry (compute/computations) leaves out what has one, so that the rest works.
+"""
+
+from __future__ import annotations
+
+import inspect
+import pickle
+import re
+from collections.abc import Callable, Iterator
+from math import inf
+from numbers import Real
+from typing import Any, NamedTuple
+
+from django import forms
+from django.db import DatabaseError
+from django.utils.functional import Promise
+
+from .computation import Computation
+from .forms import form_for
+from .queue.call import one_line, path_of, shorten
+
+#: What an address takes (`<slug:name>`), a column of 100 characters, and a terminal, for
+#: which a word that begins with a hyphen is an option.
+NAME = re.compile(r"[a-zA-Z0-9_][-a-zA-Z0-9_]{0,99}", re.ASCII)
+#: What the site itself reads from an address or a form beside a computation's fields.
+TAKEN = ("chunk_size", "task_id", "csrfmiddlewaretoken", "page", "state", "q")
+
+
+class Problem(NamedTuple):
+    """What is wrong with a declaration, and what to do: one sentence each."""
+
+    id: str
+    sentence: str
+    hint: str
+
+
+class Wrong(Exception):
+    """Why a declaration is no good, and what mends it."""
+
+    def __init__(self, id: str, why: str, hint: str) -> None:
+        super().__init__(why)
+        self.id, self.why, self.hint = id, why, hint
+
+
+def is_name(name: object) -> bool:
+    """Whether a computation can be called so."""
+    return isinstance(name, str) and NAME.fullmatch(name) is not None
+
+
+def problems_of(computation: Computation, file: str) -> list[Problem]:
+    """All that is wrong with a computation that this file declares."""
+    called = f"{file}, computation {shown(getattr(computation, 'name', None))}"
+    problems = []
+    for check in (name, texts, function, pieces, form, callables, sample):
+        try:
+            found = list(check(computation))
+        except Exception as error:  # whatever an author's object may raise when it is looked at
+            why = f"its declaration can't be checked: {one_line(error)}"
+            found = [Wrong("compute.W008", why, "Declare it as the others are.")]
+        problems += [Problem(each.id, f"{called}: {each.why}.", each.hint) for each in found]
+    return problems
+
+
+def name(computation: Computation) -> Iterator[Wrong]:
+    if not is_name(computation.name):
+        yield Wrong(
+            "compute.W002",
+            "its name can't stand in an address",
+            "Take letters, digits, hyphens and underscores, at most 100, no hyphen first.",
+        )
+
+
+def texts(computation: Computation) -> Iterator[Wrong]:
+    for what in ("line", "unit"):
+        value = getattr(computation, what)
+        if not isinstance(value, str | Promise):
+            yield Wrong("compute.W008", f"`{what}` is {shown(value)}", "Give it a text.")
+
+
+def function(computation: Computation) -> Iterator[Wrong]:
+    if not callable(computation.function):
+        why = f"`function` is {shown(computation.function)}, which can't be called"
+        yield Wrong("compute.W004", why, "Give it a function of the module.")
+    elif path_of(computation.function) is None and not survives(computation.function):
+        yield Wrong(
+            "compute.W004",
+            f"no worker can find `function`, {shown(computation.function)}",
+            "Take a plain `def` at the top of a module: no lambda, no function in a function.",
+        )
+
+
+def pieces(computation: Computation) -> Iterator[Wrong]:
+    if (computation.length is None) != (computation.cut is None):
+        there, absent = ("cut", "length") if computation.length is None else ("length", "cut")
+        yield Wrong(
+            "compute.W005", f"it has `{there}` and no `{absent}`", "Declare both or neither."
+        )
+
+
+def form(computation: Computation) -> Iterator[Wrong]:
+    if not (isinstance(computation.form, type) and issubclass(computation.form, forms.Form)):
+        why = f"`form` is {shown(computation.form)}"
+        yield Wrong("compute.W006", why, "Give it a subclass of django.forms.Form.")
+        return
+    try:
+        made = computation.form()
+        form_for(computation)()
+    except DatabaseError:  # no fault of the form's: it asks a database that is not there yet
+        return
+    except Exception as error:
+        why = f"`form` can't be made: {one_line(error)}"
+        yield Wrong("compute.W006", why, "It has to be made without arguments, and with data.")
+        return
+    for field in made.fields:
+        if field in TAKEN:
+            why = f"`form` has a field {shown(field)}, a name that the site uses itself"
+            yield Wrong("compute.W006", why, "Give the field another name.")
+    if made.is_multipart():
+        yield Wrong(
+            "compute.W006",
+            "`form` asks for a file, which no run keeps",
+            "Let it ask for where the file is.",
+        )
+
+
+def callables(computation: Computation) -> Iterator[Wrong]:
+    """Those that get the form's fields take exactly these; `combine` and `show` one thing."""
+    names = fields_of(computation)
+    if names is None:
+        return
+    fields = dict.fromkeys(names)
+    calls: list[tuple[str, tuple[Any, ...], dict[str, Any], str]]
+    calls = [("title", (), fields, ", ".join(fields))]
+    if computation.length is not None:
+        calls.append(("length", (), fields, ", ".join(fields)))
+    if computation.cut is not None:
+        calls.append(("cut", (None,), fields, ", ".join(["chunk_size", *fields])))
+    else:
+        calls.append(("function", tuple(fields), {}, ", ".join(fields)))
+    calls += [("combine", (None,), {}, "the results"), ("show", (None,), {}, "one result")]
+    for what, arguments, keywords, given in calls:
+        value = getattr(computation, what)
+        if not callable(value):
+            if what != "function":  # told of already
+                yield Wrong("compute.W005", f"`{what}` is {shown(value)}", "Give it a function.")
+        elif refusal := cannot_take(value, *arguments, **keywords):
+            yield Wrong(
+                "compute.W005",
+                f"`{what}` can't be called with {given or 'nothing'}: {refusal}",
+                "Let it take these, and no more; fields of `form` come by their names.",
+            )
+
+
+def sample(computation: Computation) -> Iterator[Wrong]:
+    given: Any = computation.sample
+    if given is None:
+        return
+    pair = isinstance(given, tuple | list) and len(given) == 2
+    if not (pair and isinstance(given[0], tuple | list) and is_positive(given[1])):
+        yield Wrong(
+            "compute.W007",
+            f"`sample` is {shown(given)}",
+            "Give it the arguments of one call, as a tuple, and their length, over nought: "
+            "((1, 1000), 1000).",
+        )
+    elif refusal := cannot_take(computation.function, *given[0]):
+        why = f"`function` can't be called with its `sample`: {refusal}"
+        yield Wrong("compute.W007", why, "Give the arguments of one call.")
+
+
+# --- shared by the checks ---------------------------------------------------------------
+
+
+def fields_of(computation: Computation) -> list[str] | None:
+    """The names of what the form cleans; None if that can't be known."""
+    try:
+        return list(computation.form().fields)
+    except Exception:  # told of by `form`, or the database is not there yet
+        return None
+
+
+def cannot_take(function: Callable[..., Any], /, *arguments: Any, **keywords: Any) -> str | None:
+    """Why a function refuses such a call; None if it takes it, or won't tell (builtins)."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return None
+    try:
+        signature.bind(*arguments, **keywords)
+    except TypeError as error:
+        return str(error)
+    return None
+
+
+def is_positive(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and 0 < float(value) < inf
+
+
+def survives(value: object) -> bool:
+    """Whether it can be sent to a worker."""
+    try:
+        pickle.loads(pickle.dumps(value))
+    except Exception:
+        return False
+    return True
+
+
+def shown(value: object) -> str:
+    """As its author wrote it, in one line."""
+    try:
+        text = value.__qualname__ if inspect.isroutine(value) else repr(value)
+    except Exception:  # whatever a __repr__ may raise
+        text = f"<{type(value).__name__}>"
+    return shorten(" ".join(text.split()), 100)
