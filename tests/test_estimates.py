@@ -55,18 +55,18 @@ def test_what_has_no_speed_takes_as_long_as_the_slowest_run_lately(
     for seconds in (100, 3, 1, 2, 3, 1):
         run = started("/split-sum-start/", n=4, chunk_size=1)
         Run.objects.filter(pk=run.pk).update(state=Run.State.DONE, work_seconds=seconds)
-    assert cost_of(RUNS.all(), SUM, {"n": 10}, 1).seconds == pytest.approx(10 * 3 / 4)
-    assert cost_of(RUNS.all(), PRIMES, {"n": 10}, 1).seconds is None
-    sweep = cost_of_sweep(RUNS.all(), SUM, {"n": 10}, [10, 5, 1])
+    unknown, other = (replace(each, per_second=None) for each in (SUM, PRIMES))
+    assert cost_of(RUNS.all(), unknown, {"n": 10}, 1).seconds == pytest.approx(10 * 3 / 4)
+    assert cost_of(RUNS.all(), other, {"n": 10}, 1).seconds is None
+    sweep = cost_of_sweep(RUNS.all(), unknown, {"n": 10}, [10, 5, 1])
     assert sweep.work == pytest.approx((1 + 2 + 10) * 3 / 4)
+    assert cost_of(RUNS.all(), SUM, {"n": 25 * 10**6}, 1).seconds == 1, "as it is declared"
 
 
 def test_a_sweep_is_all_its_runs(known_speed: None) -> None:
     cost = cost_of_sweep(RUNS.all(), SUM, {"n": 1000}, [1000, 100, 10])
     assert (cost.runs, cost.chunks, cost.seconds) == (1, 100, 3)
     assert 3 * RUN_BYTES + 111 * CHUNK_BYTES <= cost.bytes < 3 * RUN_BYTES + 111 * CHUNK_BYTES + 99
-    nothing = cost_of_sweep(RUNS.all(), replace(SUM, length=None, cut=None), {"n": 9}, [1])
-    assert nothing.chunks == 1
     assert cost_of_sweep(RUNS.all(), SUM, {"n": 0}, [1]).work == 0
 
 
