@@ -49,4 +49,4 @@ class NoFiles(FileUploadHandler):
         """Never asked: each file is skipped."""
 
     def file_complete(self, file_size: int) -> None:
-        return None
+        """Nor this."""
