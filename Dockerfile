@@ -1,8 +1,11 @@
 # The site as a container: the web server, or with another command a queue server.
 #
 #   docker build --tag sumsite .
-#   docker run --env-file production.env --publish 8000:8000 sumsite
-#   docker run --env-file production.env --init --health-cmd "python manage.py health_check --worker" sumsite python manage.py qcluster
+#   docker run --network sumsite --name web --env-file production.env sumsite
+#   docker run --network sumsite --env-file production.env --init --health-cmd "python manage.py health_check --worker" sumsite python manage.py qcluster
+#
+# Nobody but a proxy that takes requests in whole may ask the web server: see the README, which
+# starts one with deploy/nginx.conf.
 
 FROM python:3.11-slim-bookworm AS packages
 WORKDIR /site

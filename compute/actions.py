@@ -8,15 +8,15 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.urls import reverse
 
-from .clients import client_of
 from .computation import DoesNotFitError
 from .computations import all_computations
+from .estimates import Cost, cost_of, cost_of_sweep
 from .forms import ChunkSizeForm, filled_in, shown
 from .generic import FormView, ReplyView, StartView, find_run, parameters, reply_with
 from .given import as_data, of_form
-from .limits import RETRY_AFTER, TooMuch, ensure_room, within_limits
+from .limits import TooMuch, ensure_room, within_limits
 from .models import Run, Sweep, as_kept
-from .owners import may_manage, may_start, own, refuse_nameless, sees_all
+from .owners import count_for, may_manage, may_start, own, refuse_nameless, sees_all
 from .pages import failures_context, run_context, site_context, sweep_context, timeline_context
 from .refusals import refusal_of
 from .replies import page_or_json, refuse
@@ -37,7 +37,7 @@ class CancelView(ReplyView):
         try:
             done = self.act(run)
         except TooMuch as error:
-            return refuse(request, 429, str(error), headers={"Retry-After": str(RETRY_AFTER)})
+            return refuse(request, 429, str(error), headers={"Retry-After": str(error.retry_after)})
         return reply_with(request, run.get_absolute_url(), {self.done: done})
 
     def act(self, run: Run) -> int:
@@ -53,9 +53,10 @@ class RetryView(CancelView):
     def act(self, run: Run) -> int:
         failed = run.failures().count()
         ended = bool(failed) and run.state != Run.State.IN_PROGRESS
-        ensure_room(self.request, runs=int(ended), pieces=failed)
-        # From now on it counts for whoever wants it.
-        Run.objects.filter(pk=run.pk).update(client=client_of(self.request))
+        expected = run.expected_seconds
+        seconds = None if expected is None else expected * failed / max(1, run.chunks)
+        ensure_room(self.request, Cost(int(ended), failed, seconds))
+        count_for(self.request, run)
         return run.retry()
 
 
@@ -65,8 +66,8 @@ class CombineView(CancelView):
     done = "combined"
 
     def act(self, run: Run) -> int:
-        ensure_room(self.request, runs=1, pieces=1)
-        Run.objects.filter(pk=run.pk).update(client=client_of(self.request))
+        ensure_room(self.request, Cost())
+        count_for(self.request, run)
         return int(run.combine_again())
 
 
@@ -175,10 +176,12 @@ class ChunkSizesView(FormView):
             form.add_error(None, "There is nothing to cut.")
             return self.refuse_form(form, 400)
         if not context["sweeping"]:
-            most = -(-context["length"] // min(context["sizes"]))  # chunks, of the last run
-            plan = Run.objects.plan(self.computation, form.parameters, context["sizes"][0])
+            runs, sizes = Run.objects.all(), context["sizes"]
+            plan = Run.objects.plan(self.computation, form.parameters, sizes[0])
+            first = cost_of(runs, self.computation, form.parameters, sizes[0])
+            cost = cost_of_sweep(runs, self.computation, form.parameters, sizes)
             try:
-                with within_limits(self.request, pieces=most):
+                with within_limits(self.request, cost):
                     sweep = Sweep.objects.create(
                         computation=self.computation.name,
                         parameters=as_kept(form.parameters),
@@ -186,7 +189,7 @@ class ChunkSizesView(FormView):
                         sizes=context["sizes"],
                     )
                     own(self.request, sweep)
-                    sweep.start(plan)
+                    sweep.start(plan, first)
             except TooMuch as error:
                 return self.refuse_too_much(form, error)
         address = reverse("chunk-sizes", args=[self.computation.name])

@@ -78,6 +78,9 @@ class Computation:
     unit: str = "units"
     #: The arguments of all chunks: `cut(chunk_size, **parameters)`.
     cut: Callable[..., list[tuple[Any, ...]]] | None = None
+    #: About how much of the length a processor does in a second: what limits go by until a
+    #: worker has found out. Without it a chunk counts UNKNOWN_CHUNK_SECONDS.
+    per_second: float | None = None
     #: Arguments of a call of `function` that takes some milliseconds, and its length: how
     #: the site learns how fast this is, to choose a chunk size, before there are runs.
     sample: tuple[tuple[Any, ...], int] | None = None

@@ -15,8 +15,9 @@ from django_htmx.middleware import HtmxDetails
 
 from .computation import Computation, ComputationError
 from .computations import all_computations
+from .estimates import cost_of
 from .forms import ChunkSizeForm, filled_in, shown
-from .limits import RETRY_AFTER, TooMuch, within_limits
+from .limits import TooMuch, within_limits
 from .masking import shown_to
 from .models import Progress, Run
 from .owners import may_start, own, reachable, refuse_nameless, sees_all
@@ -113,7 +114,7 @@ class FormView(ReplyView):
 
     def refuse_too_much(self, form: ChunkSizeForm, error: TooMuch) -> HttpResponse:
         form.add_error(None, str(error))
-        return self.refuse_form(form, 429, headers={"Retry-After": str(RETRY_AFTER)})
+        return self.refuse_form(form, 429, headers={"Retry-After": str(error.retry_after)})
 
     def page_or_part(self) -> str:
         """htmx asks for the list of runs alone, again and again."""
@@ -128,15 +129,20 @@ class FormView(ReplyView):
 class StartView(FormView):
     """Starts a run, and tells where its progress can be followed."""
 
+    starts_work = True  # see origins.py
+
     def form_valid(self, form: ChunkSizeForm) -> HttpResponse:
         if not may_start(self.request):
             return refuse_nameless(self.request)
         start = self.plan(form)
+        chunk_size = form.cleaned_data.get("chunk_size")
+        runs, whole = Run.objects.all(), not self.chunked
+        cost = cost_of(runs, self.computation, form.parameters, chunk_size, whole)
         try:
-            with within_limits(self.request):  # the run, its jobs and the queued tasks, or nothing
+            with within_limits(self.request, cost):  # run, jobs and queued tasks, or nothing
                 run = start()
                 run.given = form.given
-                own(self.request, run)
+                own(self.request, run, cost)
         except TooMuch as error:
             return self.refuse_too_much(form, error)
         return reply_with(self.request, self.address(run), {})

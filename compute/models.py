@@ -17,7 +17,7 @@ from django.urls import reverse
 from django_q.models import OrmQ
 from django_q.tasks import async_task
 
-from . import chunking, values
+from . import chunking, estimates, values
 from .computation import LONGEST, Computation, ComputationError, plain, sampled_speed
 from .computations import all_computations
 from .given import Given
@@ -666,10 +666,12 @@ class Sweep(models.Model):
             return
         computation = all_computations().get(self.computation)
         sizes = self.sizes[len(states) :]
-        plan = None
+        plan, cost = None, estimates.NOTHING
         if sizes and computation and not set(states) - {RunState.DONE}:
             cleaned = computation.cleaned(self.given, self.parameters)
             plan = Run.objects.plan(computation, cleaned, sizes[0])
+            runs = Run.objects.all()
+            cost = estimates.cost_of(runs, computation, cleaned, sizes[0])
         with transaction.atomic():
             sweep = Sweep.objects.select_for_update().get(pk=self.pk)
             if sweep.ended or sweep.run_set.count() != len(states):
@@ -677,9 +679,9 @@ class Sweep(models.Model):
             if plan is None:
                 Sweep.objects.filter(pk=sweep.pk).update(ended=True)
                 return
-            sweep.start(plan)
+            sweep.start(plan, cost)
 
-    def start(self, plan: Plan) -> None:
+    def start(self, plan: Plan, cost: estimates.Cost) -> None:
         """Start a run of it, which belongs to whom the sweep does."""
         run = plan.start()
         Run.objects.filter(pk=run.pk).update(
@@ -690,6 +692,7 @@ class Sweep(models.Model):
             account=self.account_id,
             given=self.given,
         )
+        estimates.note(run, cost)
 
 
 def advance(pk: int) -> None:

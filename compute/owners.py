@@ -19,24 +19,39 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
 
+from . import estimates
 from .clients import OWNER, client_of
+from .estimates import Cost
 from .models import Run, RunQuerySet, Sweep
 from .replies import refuse, wants_page
 
 
-def own(request: HttpRequest, run: Run | Sweep) -> None:
+def own(request: HttpRequest, run: Run | Sweep, cost: Cost | None = None) -> None:
     """Note whose the run is; a browser without a session gets one.
 
-    And which client the run counts for: until it has a session, its address.
+    And for whom it counts (see limits.py), and what it is expected to take.
     """
     run.account_id = request.user.pk  # first: a session whose password was changed ends here
-    run.client = client_of(request)
     if wants_page(request) or has_session(request):
         owner = request.session.setdefault(OWNER, uuid4().hex)
         if run.account_id is None:
             run.owner = owner
             renew(request)
-    run.save(update_fields=["owner", "client", "account", "given"])
+    run.save(update_fields=["owner", "account", "given"])
+    count_for(request, run)
+    if cost and isinstance(run, Run):
+        estimates.note(run, cost)
+
+
+def count_for(request: HttpRequest, run: Run | Sweep) -> None:
+    """Have the run count for this client from now on, who started it or goes on with it.
+
+    Of staff no address is noted: nobody else there is held to what it has started.
+    """
+    client = client_of(request)
+    run.client = client.noted
+    run.address = "" if request.user.is_staff else client.address
+    run.save(update_fields=["client", "address"])
 
 
 def renew(request: HttpRequest) -> None:

@@ -18,7 +18,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django_q.models import Failure, OrmQ
 
-from . import chunking, pictures
+from . import chunking, pictures, room
 from .computation import Computation
 from .computations import all_computations, problems
 from .forms import ChunkSizeForm
@@ -53,6 +53,7 @@ def site_context(request: HttpRequest) -> dict[str, Any]:
     return {
         "queue_server": Node.objects.alive().exists(),
         "has_session": settings.SESSION_COOKIE_NAME in request.COOKIES,
+        "full": room.told_to(request),
     }
 
 

@@ -107,7 +107,7 @@ class ForgottenView(AccountFormView, FormView):  # type: ignore[type-arg]
         return super().dispatch(request, *args, **kwargs)
 
     def form_valid(self, form: Form) -> HttpResponse:
-        client = hashed(network_of(self.request))
+        client = hashed(network_of(self.request) or "")
         if asked_lately(client) >= ASKED_AN_HOUR:
             detail = f"That makes over {ASKED_AN_HOUR} mails in an hour; ask again later."
             headers = {"Retry-After": str(int(HOUR.total_seconds()))}

@@ -15,6 +15,7 @@ from django_htmx.http import HttpResponseClientRefresh
 HEADINGS = {
     403: "This is not for you",
     404: "There is nothing here",
+    413: "This is too long",
     429: "Too many at a time",
     500: "A mistake of ours",
     503: "One moment, please",

@@ -12,7 +12,7 @@ from django.urls import reverse
 from django_q.tasks import async_task
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from . import chunking, generic, health, metrics, tasks
+from . import chunking, generic, health, metrics, slots, tasks
 from .computations.sums import BUGGY_SUM, SUM, title
 from .forms import ChunkSizeForm, form_for
 from .generic import CheckView, ReplyView
@@ -55,6 +55,7 @@ class SumView(FormView):
     """Adds up inside the request, which is what this site shows not to do."""
 
     chunked = False
+    starts_work = True
 
     def form_valid(self, form: ChunkSizeForm) -> HttpResponse:
         n = form.cleaned_data["n"]
@@ -65,7 +66,16 @@ class SumView(FormView):
                 f"start it at {reverse('sum-async-start')}?n={n} instead.",
             )
             return self.refuse_form(form, 422)
-        total = tasks.get_sum(n)
+        try:
+            with slots.a_place():
+                total = tasks.get_sum(n)
+        except slots.AllTaken:
+            form.add_error(
+                None,
+                f"As many requests compute as may at a time, {slots.places()}; ask again in a few "
+                f"seconds, or start it at {reverse('sum-async-start')}?n={n} instead.",
+            )
+            return self.refuse_form(form, 429, headers={"Retry-After": str(slots.RETRY_AFTER)})
         context = {"title": title(n), "total": total}
         return page_or_json(self.request, "compute/sum.html", context, {"total": total})
 
@@ -98,6 +108,7 @@ class SumAsyncStartView(StartView):
 class BuggySumAsyncStartView(StartView):
     """One task that fails, to be debugged as the README tells."""
 
+    computation = BUGGY_SUM
     chunked = False
 
     def start(self, n: int) -> Run:

@@ -53,6 +53,11 @@ CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", [])
 PORT = env.int("PORT", 8000)
 WEB_CONCURRENCY = env.int("WEB_CONCURRENCY", 3)
 WEB_TIMEOUT = env.int("WEB_TIMEOUT", 30)
+# How many proxies stand before it, each of which appends to X-Forwarded-For the address that it
+# was asked by. Without any the header is whatever a client says.
+PROXIES = env.int("PROXIES", 0 if DEBUG else 1)
+if PROXIES < 0:
+    raise ImproperlyConfigured("PROXIES has to be 0 (none) or more.")
 
 # --- applications -----------------------------------------------------------------
 
@@ -80,11 +85,13 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "compute.bodies.BodyMiddleware",
     "compute.middleware.DatabaseAwayMiddleware",
     "compute.middleware.OddValuesMiddleware",
     "compute.middleware.SchemaMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "compute.middleware.CommonMiddleware",
+    "compute.origins.OriginMiddleware",
     "compute.middleware.SessionCsrfMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "compute.middleware.SignInMiddleware",
@@ -244,11 +251,21 @@ SUM_SYNC_MAX_N = env.int("SUM_SYNC_MAX_N", 10**8)
 
 # --- limits -------------------------------------------------------------------------
 
+# Of all together, and of one address or account: a quarter, unless somebody says otherwise.
+# (A session has half of what its address has, see compute/limits.py.)
 MAX_ACTIVE_RUNS = env.int("MAX_ACTIVE_RUNS", 100)
+MAX_CLIENT_RUNS = env.int("MAX_CLIENT_RUNS", 0) or -(-MAX_ACTIVE_RUNS // 4)
 MAX_QUEUED_CHUNKS = env.int("MAX_QUEUED_CHUNKS", 200_000)
-# One client leaves room for others, unless somebody says otherwise.
-MAX_CLIENT_RUNS = env.int("MAX_CLIENT_RUNS", 0) or -(-MAX_ACTIVE_RUNS // 2)
-MAX_CLIENT_CHUNKS = env.int("MAX_CLIENT_CHUNKS", 0) or -(-MAX_QUEUED_CHUNKS // 2)
+MAX_CLIENT_CHUNKS = env.int("MAX_CLIENT_CHUNKS", 0) or -(-MAX_QUEUED_CHUNKS // 4)
+MAX_WORK_MINUTES = env.float("MAX_WORK_MINUTES", 60)
+MAX_CLIENT_WORK_MINUTES = env.float("MAX_CLIENT_WORK_MINUTES", 0) or MAX_WORK_MINUTES / 4
+UNKNOWN_CHUNK_SECONDS = env.float("UNKNOWN_CHUNK_SECONDS", 10)
+MAX_CLIENT_MB_PER_HOUR = env.float("MAX_CLIENT_MB_PER_HOUR", 50)
+MAX_KEPT_MB = env.float("MAX_KEPT_MB", 2000)
+MAX_BODY_KB = env.int("MAX_BODY_KB", 1024)
+if MAX_BODY_KB < 1:
+    raise ImproperlyConfigured("MAX_BODY_KB has to be 1 or more: the site's own forms are bodies.")
+DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY_KB * 1024  # compute/bodies.py refuses what is over it
 RUN_RETENTION_DAYS = env.int("RUN_RETENTION_DAYS", 30)
 if RUN_RETENTION_DAYS < 0:
     raise ImproperlyConfigured("RUN_RETENTION_DAYS has to be 0 (keep for ever) or more.")
@@ -289,14 +306,15 @@ if not DEBUG:
     SESSION_COOKIE_NAME = "__Host-sessionid"
     CSRF_COOKIE_NAME = "__Host-csrftoken"
 CSRF_COOKIE_HTTPONLY = True  # pages have the token in their forms
-FILE_UPLOAD_HANDLERS: list[str] = []  # no form takes a file, so none is kept, nor fills the disk
+# No form takes a file: none is kept, in memory or on the disk.
+FILE_UPLOAD_HANDLERS = ["compute.bodies.NoFiles"]
 # Six wrong passwords for one account from one address, and there is a pause.
 AXES_FAILURE_LIMIT = 6
 AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # and no row grows meanwhile
-AXES_CLIENT_IP_CALLABLE = "compute.clients.address_of"
+AXES_CLIENT_IP_CALLABLE = "compute.clients.network_of"
 AXES_LOCKOUT_CALLABLE = "compute.accounts.locked_out"
 AXES_DISABLE_ACCESS_LOG = True  # who signs in is nobody's business for longer than needed
 AXES_VERBOSE = False

@@ -138,9 +138,9 @@ def measure_samples() -> None:
     run_queued()
 
 
-def started(address: str, **parameters: object) -> Run:
+def started(address: str, client: Client | None = None, **parameters: object) -> Run:
     """The run that asking this address starts."""
-    reply = Client().get(address, parameters)
+    reply = (client or Client()).get(address, parameters)
     assert reply.status_code == 200, reply.content
     return Run.objects.get(task_id=reply.json()["task_progress"].partition("task_id=")[2])
 

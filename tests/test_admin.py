@@ -63,7 +63,7 @@ def test_runs_are_narrowed_down_by_state_and_computation(admin: Client) -> None:
 
 
 def test_a_runs_page_shows_every_digit_of_its_total(admin: Client) -> None:
-    run = started("/sum-start/", n=10**12)
+    run = started("/sum-start/", admin, n=10**12)
     finish_by_hand(run, 500000000000500000000000)
     run.refresh()
     assert "500,000,000,000,500,000,000,000" in text(admin, f"{LIST}{run.pk}/change/")

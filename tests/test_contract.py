@@ -281,9 +281,9 @@ def test_a_browser_gets_a_page_about_a_bad_task_id(
 
 
 @pytest.mark.parametrize("n", [10**8, 10**12], ids=["n=10^8", "n=10^12"])
-def test_the_limits_themselves_are_allowed(db: None, n: int) -> None:
+def test_the_limits_themselves_are_allowed(admin: Client, n: int) -> None:
     for address in START_ADDRESSES:
-        assert started(address, n=n).parameters == {"n": n}
+        assert started(address, admin, n=n).parameters == {"n": n}
 
 
 def test_the_limit_of_sum_sync_itself_is_allowed(settings: Any) -> None:
@@ -669,10 +669,10 @@ def test_a_cancelled_run_is_an_error_that_names_who_cancelled_it(db: None, admin
 
 
 @pytest.mark.parametrize("address", CHECK_ADDRESSES)
-def test_a_total_of_24_digits_is_an_exact_integer(db: None, address: str) -> None:
+def test_a_total_of_24_digits_is_an_exact_integer(admin: Client, address: str) -> None:
     n = 10**12
     total = n * (n + 1) // 2
-    run = started("/sum-start/", n=n)
+    run = started("/sum-start/", admin, n=n)
     finish_by_hand(run, total)
     response = Client().get(address, {"task_id": run.task_id})
     assert f'"total": {total},' in response.content.decode()
@@ -697,8 +697,8 @@ def test_the_totals_of_chunks_of_any_size_add_up_exactly(db: None, results: list
         assert reply["total"] == sum(results)
 
 
-def test_a_page_shows_every_digit_of_a_total(db: None, browser_client: Client) -> None:
-    run = started("/sum-start/", n=10**12)
+def test_a_page_shows_every_digit_of_a_total(admin: Client, browser_client: Client) -> None:
+    run = started("/sum-start/", admin, n=10**12)
     finish_by_hand(run, 500000000000500000000000)
     for address in ["/", run.get_absolute_url()] * 2:
         page = browser_client.get(address).content.decode()

@@ -233,9 +233,18 @@ STEPS: list[tuple[str, Step]] = [
     ("./manage.py qinfo", prints("Clusters")),
     ("./manage.py release", prints("No migrations to apply")),
     ("docker build --tag sumsite .", NO_DOCKER),
-    ("docker run --env-file production.env --publish 8000:8000 sumsite", NO_DOCKER),
+    ("docker network create sumsite", NO_DOCKER),
     (
-        "docker run --env-file production.env --init "
+        "docker run --detach --network sumsite --name web --env-file production.env sumsite",
+        NO_DOCKER,
+    ),
+    (
+        "docker run --detach --network sumsite --publish 8080:8080 "
+        '--volume "$PWD/deploy/nginx.conf:/etc/nginx/nginx.conf:ro" nginx:stable',
+        not_run("tests/test_proxy.py runs the file"),
+    ),
+    (
+        "docker run --detach --network sumsite --env-file production.env --init "
         '--health-cmd "python manage.py health_check --worker" sumsite '
         "python manage.py qcluster",
         NO_DOCKER,

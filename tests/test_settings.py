@@ -107,9 +107,16 @@ def without_functions(settings: dict[str, Any]) -> dict[str, Any]:
         ("SUM_MAX_N", 10**12),
         ("SUM_SYNC_MAX_N", 10**8),
         ("MAX_ACTIVE_RUNS", 100),
-        ("MAX_CLIENT_RUNS", 50),
+        ("MAX_CLIENT_RUNS", 25),
         ("MAX_QUEUED_CHUNKS", 200_000),
-        ("MAX_CLIENT_CHUNKS", 100_000),
+        ("MAX_CLIENT_CHUNKS", 50_000),
+        ("MAX_WORK_MINUTES", 60),
+        ("MAX_CLIENT_WORK_MINUTES", 15),
+        ("UNKNOWN_CHUNK_SECONDS", 10),
+        ("MAX_CLIENT_MB_PER_HOUR", 50),
+        ("MAX_KEPT_MB", 2000),
+        ("MAX_BODY_KB", 1024),
+        ("PROXIES", 1),
         ("REQUIRE_LOGIN", False),
         ("RUNS_PRIVATE", False),
         ("SENDS_MAIL", False),
@@ -140,10 +147,18 @@ def test_the_defaults_are_those_that_are_promised(name: str, default: Any) -> No
         ("SUM_MAX_N", "5", "SUM_MAX_N", 5),
         ("SUM_SYNC_MAX_N", "0", "SUM_SYNC_MAX_N", 0),
         ("MAX_ACTIVE_RUNS", "3", "MAX_ACTIVE_RUNS", 3),
-        ("MAX_ACTIVE_RUNS", "3", "MAX_CLIENT_RUNS", 2),
+        ("MAX_ACTIVE_RUNS", "30", "MAX_CLIENT_RUNS", 8),
         ("MAX_CLIENT_RUNS", "3", "MAX_CLIENT_RUNS", 3),
-        ("MAX_QUEUED_CHUNKS", "30", "MAX_CLIENT_CHUNKS", 15),
+        ("MAX_QUEUED_CHUNKS", "30", "MAX_CLIENT_CHUNKS", 8),
         ("MAX_CLIENT_CHUNKS", "3", "MAX_CLIENT_CHUNKS", 3),
+        ("MAX_WORK_MINUTES", "2", "MAX_WORK_MINUTES", 2),
+        ("MAX_WORK_MINUTES", "2", "MAX_CLIENT_WORK_MINUTES", 0.5),
+        ("MAX_CLIENT_WORK_MINUTES", "3", "MAX_CLIENT_WORK_MINUTES", 3),
+        ("UNKNOWN_CHUNK_SECONDS", "0.5", "UNKNOWN_CHUNK_SECONDS", 0.5),
+        ("MAX_CLIENT_MB_PER_HOUR", "0", "MAX_CLIENT_MB_PER_HOUR", 0),
+        ("MAX_KEPT_MB", "0", "MAX_KEPT_MB", 0),
+        ("MAX_BODY_KB", "2", "DATA_UPLOAD_MAX_MEMORY_SIZE", 2048),
+        ("PROXIES", "2", "PROXIES", 2),
         ("REQUIRE_LOGIN", "1", "REQUIRE_LOGIN", True),
         ("RUNS_PRIVATE", "1", "RUNS_PRIVATE", True),
         ("DEFAULT_FROM_EMAIL", "a@b.example", "DEFAULT_FROM_EMAIL", "a@b.example"),
@@ -250,6 +265,19 @@ def test_a_lease_too_short_to_be_renewed_is_an_error() -> None:
 def test_a_priority_that_no_system_has_is_an_error(given: str) -> None:
     with pytest.raises(ImproperlyConfigured, match="Q_NICE"):
         settings_with(Q_NICE=given)
+
+
+@pytest.mark.parametrize(("variable", "given"), [("PROXIES", "-1"), ("MAX_BODY_KB", "0")])
+def test_fewer_proxies_than_none_and_forms_without_a_body_are_errors(
+    variable: str, given: str
+) -> None:
+    with pytest.raises(ImproperlyConfigured, match=variable):
+        settings_with(**{variable: given})
+
+
+def test_in_development_there_is_no_proxy_unless_it_is_said() -> None:
+    assert settings_with(DEBUG="1")["PROXIES"] == 0
+    assert settings_with(DEBUG="1", PROXIES="1")["PROXIES"] == 1
 
 
 def test_to_keep_runs_for_less_than_no_time_is_an_error() -> None:

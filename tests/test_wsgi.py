@@ -1,17 +1,27 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from io import BytesIO
 from typing import Any
 
 import pytest
 from django.db import connection
 from django.db.backends.postgresql.base import DatabaseWrapper
+from django.db.backends.signals import connection_created
 
 from tests.processes import Processes
 
 
-def ask(content_type: str, **more: str) -> tuple[str, bytes]:
+@pytest.fixture(autouse=True)
+def no_other_test_is_in_a_hurry() -> Iterator[None]:
+    """Loading the module makes this process a web server's, which waits for no lock for long."""
+    yield
+    connection_created.disconnect(dispatch_uid="sumsite.locks")
+    connection.close()
+
+
+def ask(content_type: str, **more: Any) -> tuple[str, bytes]:
     """One request straight to what the web server calls: its status, and its body."""
     # Loading it looks for collected files, unless the settings are the tests' own.
     from sumsite.wsgi import application
@@ -58,7 +68,7 @@ def test_no_charset_breaks_a_request(db: None, content_type: str) -> None:
 def test_no_length_breaks_a_request(db: None, length: str) -> None:
     form = "application/x-www-form-urlencoded"
     status, _ = ask(form, CONTENT_LENGTH=length, REQUEST_METHOD="POST")
-    assert status == ("400 Bad Request" if len(length) == 30 else "200 OK")
+    assert status == ("413 Request Entity Too Large" if len(length) == 30 else "200 OK")
 
 
 @pytest.mark.postgres
@@ -97,3 +107,33 @@ def test_a_queue_server_does_not_ask(processes: Processes) -> None:
     process = processes.start(sys.executable, "-c", code, DJANGO_SETTINGS_MODULE="sumsite.settings")
     assert process.popen.wait(30) == 0
     assert process.text() == "False\n"
+
+
+def in_chunks(body: bytes, **more: Any) -> tuple[str, bytes]:
+    """A POST whose body has no length, from a server that knows where it ends."""
+    return ask(
+        "application/x-www-form-urlencoded",
+        REQUEST_METHOD="POST",
+        QUERY_STRING="",
+        HTTP_TRANSFER_ENCODING="Chunked",
+        **{"wsgi.input": BytesIO(body), "wsgi.input_terminated": True, **more},
+    )
+
+
+def test_a_body_in_chunks_is_read_up_to_the_limit(db: None) -> None:
+    limit = 1024 * 1024
+    body = b"n=10&m=".ljust(limit, b"x")
+    assert in_chunks(body) == ("200 OK", b'{"total": 55}')
+    endless = BytesIO(body + b"x" * limit)
+    assert in_chunks(b"", **{"wsgi.input": endless})[0] == "413 Request Entity Too Large"
+    assert endless.tell() == limit + 1
+
+
+def test_chunks_that_can_not_be_read_are_an_empty_body(db: None) -> None:
+    class Broken:
+        def read(self, size: int) -> bytes:
+            raise OSError
+
+    assert in_chunks(b"", **{"wsgi.input": Broken()})[0] == "400 Bad Request"
+    # From a server that does not say where it ends, nothing is read.
+    assert in_chunks(b"n=10", **{"wsgi.input_terminated": False})[0] == "400 Bad Request"

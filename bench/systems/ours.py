@@ -1,4 +1,5 @@
-"""This project: its own settings, with DEBUG off and everything else at its default."""
+"""This project: its own settings, with DEBUG off, no limit of a visitor's work and room, and
+everything else at its default."""
 
 from __future__ import annotations
 
@@ -10,6 +11,8 @@ from bench.system import WORKERS, System, python
 
 class Ours(System):
     def environment(self) -> dict[str, str]:
+        # Everything is started from one address.
+        limits = ("MAX_CLIENT_MB_PER_HOUR", "MAX_WORK_MINUTES", "MAX_KEPT_MB")
         return {
             "DJANGO_SETTINGS_MODULE": "sumsite.settings",
             "PYTEST_VERSION": "none",  # the settings then leave a developer's .env alone
@@ -17,6 +20,7 @@ class Ours(System):
             "DEBUG": "0",
             "ALLOWED_HOSTS": "localhost,testserver",
             "Q_WORKERS": str(WORKERS),
+            **dict.fromkeys(limits, "0"),
         }
 
     def prepare(self) -> None:

@@ -65,6 +65,7 @@ PRIMES = Computation(
     length=lambda n: n,
     unit="integers",
     cut=lambda chunk_size, n: chunking.ranges(n, chunk_size),
+    per_second=1e8,
     sample=((1, 1_000_000), 1_000_000),
     combine=sum,
 )

@@ -40,6 +40,7 @@ SUM = Computation(
     length=lambda n: n,
     unit="integers",
     cut=lambda chunk_size, n: chunking.ranges(n, chunk_size),
+    per_second=25e6,
     sample=((1, 200_000), 200_000),
     combine=sum,
 )
@@ -50,6 +51,7 @@ BUGGY_SUM = replace(
     line="Fails for every n of 1,234,567 or more; made for debugging.",
     function=tasks.get_sum_buggy,
     length=None,
+    per_second=None,
     sample=None,
     cut=None,
     combine=the_only_one,

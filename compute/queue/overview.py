@@ -6,6 +6,7 @@ than the page may.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 from django.db import connection
@@ -148,3 +149,39 @@ def spans(group: str, grain: float = 0) -> list[Span]:
             group,
         )
     ]
+
+
+class Use(NamedTuple):
+    """What has been done of a group and what it took, to tell how much is left."""
+
+    jobs: int
+    #: How many have settled, and what those at work report, each from 0 to 1, added up.
+    ended: int
+    under_way: float
+    #: How long workers had them, up to now, added up.
+    seconds: float
+
+    @property
+    def fraction(self) -> float:
+        return min(1.0, (self.ended + self.under_way) / self.jobs)
+
+
+def uses(groups: Collection[str]) -> dict[str, Use]:
+    """The use of each group, in one statement; a group without jobs is left out."""
+    if not groups:
+        return {}
+    took = f"coalesce({epoch('finished_at')}, {now()}) - {epoch('started_at')}"
+    rows = fetch(
+        f"""
+        SELECT "group", count(*),
+            sum(CASE WHEN state IN ('queued', 'running') THEN 0 ELSE 1 END),
+            sum(CASE WHEN state = 'running' THEN progress ELSE 0 END),
+            sum(CASE WHEN state = 'queued' OR started_at IS NULL THEN 0 ELSE {took} END)
+        FROM queue_job WHERE "group" IN ({", ".join(["%s"] * len(groups))}) GROUP BY "group"
+        """,  # noqa: S608
+        *groups,
+    )
+    return {
+        group: Use(jobs, int(ended), float(under_way), max(0.0, float(seconds)))
+        for group, jobs, ended, under_way, seconds in rows
+    }

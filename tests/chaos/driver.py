@@ -405,9 +405,10 @@ def main() -> int:
 
     if options.database == "sqlite":
         os.environ["DATABASE_URL"] = f"sqlite:///{database.FOLDER}/chaos.sqlite3"
-    os.environ.update(
-        DJANGO_SETTINGS_MODULE="tests.chaos.settings", PYTEST_VERSION="none", MAX_ACTIVE_RUNS="1000"
-    )
+    os.environ.update(DJANGO_SETTINGS_MODULE="tests.chaos.settings", PYTEST_VERSION="none")
+    # All it starts comes from one address.
+    os.environ.update(MAX_ACTIVE_RUNS="1000", MAX_CLIENT_RUNS="1000", MAX_CLIENT_CHUNKS="200000")
+    os.environ.update(MAX_WORK_MINUTES="0", MAX_CLIENT_MB_PER_HOUR="0")
     import django
 
     django.setup()

@@ -121,3 +121,28 @@ def test_with_a_grain_neighbours_are_one_span(node: Node) -> None:
     spans = overview.spans(group_of(*rows, now=now), 100)
     assert sorted(span.jobs for span in spans) == [1, 3]
     assert max(spans, key=lambda span: span.jobs).first == 0
+
+
+def test_what_groups_have_used_takes_one_statement(
+    node: Node, django_assert_num_queries: Any
+) -> None:
+    took = {"started_at": 30, "finished_at": 20}
+    busy = group_of(
+        {"state": "done", **took},
+        {"state": "failed", **took},
+        {"state": "cancelled", "finished_at": 20},
+        {"state": "running", "started_at": 5, "progress": 0.25},
+        {"state": "queued", "started_at": 50},  # given back: it has to begin anew
+    )
+    idle = group_of({}, {})
+    group_of({"state": "done", **took})
+    with django_assert_num_queries(1):
+        found = overview.uses([busy, idle, "nothing"])
+    assert set(found) == {busy, idle}
+    use = found[busy]
+    assert (use.jobs, use.ended, use.under_way) == (5, 3, 0.25)
+    assert use.seconds == pytest.approx(25, abs=0.5)
+    assert use.fraction == 3.25 / 5
+    assert found[idle] == overview.Use(2, 0, 0.0, 0.0)
+    with django_assert_num_queries(0):
+        assert overview.uses([]) == {}
