@@ -17,7 +17,7 @@ from django.db.models.functions import Now
 from . import values
 from .computation import LONGEST, Computation, ComputationError, plain
 from .computations import all_computations
-from .models import Run, RunState
+from .models import Run, RunState, function_of
 from .queue import overview
 from .queue.call import UnknownHereError, persistently, shorten
 from .queue.models import JobState
@@ -30,13 +30,18 @@ def combine(task_id: str) -> None:
     """Make one result of the chunks of the run with this id, and note it on the run.
 
     Raises what the computation's `combine` raises, and NotKeptError for a result that JSON
-    can't keep. A computation that this node's code lacks is left to nodes of other code.
+    can't keep. A computation that this node's code lacks, or has with another function, is
+    left to nodes of other code: those of two versions need not make the same of a chunk.
     """
     run = persistently(lambda: Run.objects.get(task_id=task_id))
-    computation = all_computations().get(run.computation)
+    name, computation = run.computation, all_computations().get(run.computation)
     if computation is None:
-        name = run.computation
         raise UnknownHereError(f"the computation {name!r} is not declared in this node's code")
+    here = function_of(computation)
+    if run.function and run.function != here:
+        raise UnknownHereError(
+            f"the chunks of {name!r} called {run.function}, which is {here} in this node's code"
+        )
     result = the_result(run, computation)
     kept = values.kept(result)
     shown, trouble = in_words(computation, result, kept)

@@ -239,6 +239,7 @@ class RunQuerySet(models.QuerySet["Run"]):
         run = self.create(
             task_id=task_id,
             computation=computation.name,
+            function=function_of(computation),
             parameters=as_kept(parameters),
             **fields,
         )
@@ -250,6 +251,11 @@ class RunQuerySet(models.QuerySet["Run"]):
             combine(task_id)
             run.refresh_from_db()
         return run
+
+
+def function_of(computation: Computation) -> str:
+    """The path of its function; empty for an object that has none."""
+    return (path_of(computation.function) or "")[:300]
 
 
 def as_kept(parameters: dict[str, Any]) -> dict[str, Any]:
@@ -270,6 +276,13 @@ class Run(models.Model):
 
     task_id = models.CharField(max_length=32, unique=True)
     computation = models.CharField(max_length=100, help_text="Its name.")
+    function = models.CharField(
+        max_length=300,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="The path of what its chunks call, by the code that started it.",
+    )
     parameters = models.JSONField(encoder=DjangoJSONEncoder)
     title = models.CharField(max_length=200)
     chunk_size = models.BigIntegerField(null=True, help_text="Empty for a run of one task.")
@@ -587,9 +600,9 @@ class Run(models.Model):
             ended = run.state in (RunState.ERROR, RunState.CANCELLED)
             if not (ended and progress.settled and not progress.failed):
                 return False
-            run.combine_id = ""
+            run.combine_id = run.function = ""  # by whatever code there is now
             run.judge(progress)
-            run.save(update_fields=NOTED)
+            run.save(update_fields=[*NOTED, "function"])
         self.refresh_from_db(fields=NOTED)
         return True
 

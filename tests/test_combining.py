@@ -562,3 +562,22 @@ def test_chunks_are_combined_at_the_place_of_their_run(db: None) -> None:
     [(lease, _)] = get_broker().claim(1)
     job = Job.objects.get(queue_id=lease.queue_id)
     assert (job.pk, job.state) == (first.combine_id, Job.State.RUNNING)
+
+
+def test_code_whose_function_is_another_leaves_it_to_others(db: None, declare: Declare) -> None:
+    run = a_run(declare)
+    Run.objects.filter(pk=run.pk).update(function="compute.computations.odd.of_before")
+    run_queued()
+    run.refresh()
+    job = run.combine_job
+    assert job is not None
+    assert (run.state, job.state, job.attempt) == (Run.State.IN_PROGRESS, Job.State.QUEUED, 1)
+    Job.objects.filter(pk=job.pk).update(attempt=100)
+    OrmQ.objects.update(lock=FREE)
+    run_jobs()
+    run.refresh_from_db()
+    assert "which is compute.computations.primes.count_primes in this node's code" in run.trouble
+    assert run.combine_again()  # a person says that the code is right as it is
+    run_jobs()
+    run.refresh_from_db()
+    assert (run.state, run.result) == (Run.State.DONE, 25)
