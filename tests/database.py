@@ -18,6 +18,9 @@ FOLDER = Path(tempfile.mkdtemp(prefix="sumsite-tests-"))
 FOLDER.chmod(0o711)  # Postgres, run by root, is a user of its own
 _server = None
 
+# What processes of tests put into the folder for temporary files goes with the tests'.
+os.environ["TMPDIR"] = str(FOLDER)
+
 # Postgres' wheel warns, when it is imported, unless this is a private folder.
 RUNTIME = FOLDER / "runtime"
 RUNTIME.mkdir(mode=0o700)
