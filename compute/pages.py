@@ -313,7 +313,8 @@ def sweep_context(
     theirs = models.Q() if sees_all(request) else mine(request)
     alike = models.Q(computation=computation.name, parameters=as_kept(given))
     runs, sweep = Run.objects.filter(alike, theirs), Sweep.objects.filter(alike, theirs).first()
-    done = runs.filter(state=Run.State.DONE, chunk_size__gt=0, chunks__gt=0)[:RUNS_PLOTTED]
+    done = runs.filter(state=Run.State.DONE, chunk_size__gt=0, chunks__gt=0)
+    done = done.defer("result", "shown", "given")[:RUNS_PLOTTED]
     points = [(run.chunk_size or 1, run.took or 0.0, run) for run in done]
     workers = Node.objects.workers() or settings.Q_WORKERS
     work = [run.work_seconds for run in done if run.work_seconds]
