@@ -17,7 +17,14 @@ from .given import as_data, of_form
 from .limits import TooMuch, ensure_room, within_limits
 from .models import Run, Sweep, as_kept
 from .owners import count_for, may_manage, may_start, own, refuse_nameless, sees_all
-from .pages import failures_context, run_context, site_context, sweep_context, timeline_context
+from .pages import (
+    failures_context,
+    query_of,
+    run_context,
+    site_context,
+    sweep_context,
+    timeline_context,
+)
 from .refusals import refusal_of
 from .replies import page_or_json, refuse
 
@@ -139,6 +146,8 @@ class ChunkSizesView(FormView):
 
     template = "compute/chunk_sizes.html"
     chunked = False
+    #: Whose parameters these are, if they are too long for an address.
+    run: Run | None = None
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         found = all_computations().get(kwargs["name"])
@@ -147,12 +156,21 @@ class ChunkSizesView(FormView):
         return super().dispatch(request, *args, **kwargs)
 
     def get(self, request: HttpRequest) -> HttpResponse:
+        if "task_id" in request.GET:
+            run = find_run(request)
+            if isinstance(run, HttpResponse):
+                return run
+            self.run = run
         form = filled_in(self.computation, chunked=False)
-        if request.method == "GET" and form.fields and not of_form(form, request.GET):
+        asked = self.run or request.method == "POST" or of_form(form, request.GET)
+        if form.fields and not asked:
             return page_or_json(request, self.template, self.context(form), {"runs": []})
         return super().get(request)
 
     post = get
+
+    def given(self) -> QueryDict:
+        return as_data(self.run.filled_in()) if self.run else parameters(self.request)
 
     def form_valid(self, form: ChunkSizeForm) -> HttpResponse:
         if self.request.method == "POST":
@@ -192,6 +210,7 @@ class ChunkSizesView(FormView):
                     sweep.start(plan, first)
             except TooMuch as error:
                 return self.refuse_too_much(form, error)
+            context["query"] = query_of(form.given, sweep.run_set.first())
         address = reverse("chunk-sizes", args=[self.computation.name])
         return reply_with(self.request, f"{address}?{context['query']}", {}, name="chunk_sizes")
 

@@ -22,6 +22,7 @@ from . import chunking, pictures, room
 from .computation import Computation
 from .computations import all_computations, problems
 from .forms import ChunkSizeForm
+from .given import Given
 from .masking import shown_to
 from .models import Progress, Run, Sweep, as_kept
 from .owners import listed, may_manage, mine, sees_all
@@ -40,6 +41,8 @@ PAUSES = ((60, 1), (600, 2), (inf, 5))
 BEGINNING = 60
 #: Characters of a result that a button copies, at most.
 COPIED = 5_000
+#: Characters behind the "?" of an address; a web server takes about twice as many.
+LONG = 2_000
 #: How many failed chunks a run's page describes.
 FAILURES_SHOWN = 10
 #: Up to how many chunks the timeline tells each, while it is asked for every few seconds.
@@ -170,7 +173,7 @@ def run_context(request: HttpRequest, run: Run, progress: Progress) -> dict[str,
         "error": shown_to(request, run.error()),
         "declared": computation is not None,
         "chunked": bool(length),
-        "query": urlencode(run.filled_in(), doseq=True) if length else "",
+        "query": query_of(run.filled_in(), run) if length else "",
         "grid": pictures.grid(overview.states(run.task_id)) if run.chunks > 1 else None,
         "announce": f"{run}: {fraction_in_words(fraction) if running else run.get_state_display()}",
         "may_manage": may_manage(request, run),
@@ -331,5 +334,12 @@ def sweep_context(
         "sweep": sweep,
         "sweeping": bool(sweep and not sweep.ended),
         "sweep_done": runs.filter(sweep=sweep, state=Run.State.DONE).count() if sweep else 0,
-        "query": urlencode(form.given, doseq=True),
+        "query": query_of(form.given, runs.first()),
     }
+
+
+def query_of(given: Given, run: Run | None) -> str:
+    """What a form was filled in with, behind the "?" of an address; or what is too long for
+    one, as the id of a run that has the same."""
+    query = urlencode(given, doseq=True)
+    return query if run is None or len(query) <= LONG else urlencode({"task_id": run.task_id})

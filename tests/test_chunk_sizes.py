@@ -235,6 +235,22 @@ def test_a_runs_page_leads_there(db: None, browser_client: Client) -> None:
     assert f'href="{ADDRESS}?n=1000"' in html
 
 
+def test_what_is_too_long_for_an_address_is_named_by_a_run(
+    db: None, browser_client: Client
+) -> None:
+    long = "0" * 50_000 + "1000"
+    reply = browser_client.post(ADDRESS, {"n": long})
+    run = Run.objects.get()
+    assert (reply.status_code, reply["Location"]) == (303, f"{ADDRESS}?task_id={run.task_id}")
+    html = browser_client.get(reply["Location"]).content.decode()
+    assert f'value="{long}"' in html
+    assert f'hx-get="{ADDRESS}?task_id={run.task_id}"' in html
+    html = browser_client.get(run.get_absolute_url()).content.decode()
+    assert f'href="{ADDRESS}?task_id={run.task_id}"' in html
+    assert Client().get(f"{ADDRESS}?task_id={run.task_id}").json()["sweeping"]
+    assert Client().get(f"{ADDRESS}?task_id={'0' * 32}").status_code == 404
+
+
 # --- the plot -------------------------------------------------------------------------------
 
 
