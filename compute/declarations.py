@@ -156,6 +156,10 @@ def callables(computation: Computation) -> Iterator[Wrong]:
 
 
 def sample(computation: Computation) -> Iterator[Wrong]:
+    rate: Any = computation.per_second
+    if not (rate is None or is_positive(rate)):
+        why = f"`per_second` is {shown(rate)}"
+        yield Wrong("compute.W007", why, "Give it a number over nought, or leave it out.")
     given: Any = computation.sample
     if given is None:
         return

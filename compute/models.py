@@ -22,7 +22,6 @@ from .computation import LONGEST, Computation, ComputationError, plain, sampled_
 from .computations import all_computations
 from .given import Given
 from .queue import overview
-from .queue.among import among
 from .queue.call import UnknownHereError, one_line, path_of, shorten
 from .queue.fanout import async_iter
 from .queue.models import Job, JobQuerySet, JobState, Node
@@ -126,7 +125,7 @@ class RunQuerySet(models.QuerySet["Run"]):
 
     def of_groups(self, groups: set[str]) -> RunQuerySet:
         """The runs whose chunks are one of these groups, or whose combine task is."""
-        mine = models.Q(task_id__in=among(groups)) | models.Q(combine_id__in=among(groups))
+        mine = models.Q(task_id__among=groups) | models.Q(combine_id__among=groups)
         return self.filter(mine).defer("result", "parameters", "given")
 
     def at_work(self, groups: Collection[str]) -> None:
@@ -138,9 +137,9 @@ class RunQuerySet(models.QuerySet["Run"]):
         runs = self.exclude(state=RunState.DONE).order_by("pk")  # no two wait in a ring
         again = {"state": RunState.IN_PROGRESS, "finished_at": None, "trouble": ""}
         for column, values_ in (("task_id", {**again, "combine_id": ""}), ("combine_id", again)):
-            found = runs.filter(**{f"{column}__in": among(groups)}).select_for_update()
+            found = runs.filter(**{f"{column}__among": groups}).select_for_update()
             pks = list(found.values_list("pk", flat=True))
-            self.filter(pk__in=among(pks, int)).update(**values_)
+            self.filter(pk__among=pks).update(**values_)
 
     def chunks(self) -> JobQuerySet:
         return Job.objects.filter(group__in=self.order_by().values("task_id"))

@@ -5,36 +5,35 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .models import Run, RunQuerySet
-from .queue.among import among
 from .queue.bulk import FEW, Done, carry_out
 from .queue.models import BATCH
 
 
 def retry_all(keys: list[int], by: str) -> Done:
-    return carry_out(by, (retry, batches(Run.objects.filter(pk__in=among(keys, int)))))
+    return carry_out(by, (retry, batches(Run.objects.filter(pk__among=keys))))
 
 
 def cancel_all(keys: list[int], by: str) -> Done:
-    return carry_out(by, (cancel, batches(Run.objects.filter(pk__in=among(keys, int)))))
+    return carry_out(by, (cancel, batches(Run.objects.filter(pk__among=keys))))
 
 
 def combine_all(keys: list[int], by: str) -> Done:
-    return carry_out(by, (combine, batches(Run.objects.filter(pk__in=among(keys, int)))))
+    return carry_out(by, (combine, batches(Run.objects.filter(pk__among=keys))))
 
 
 def retry(keys: list[int], by: str) -> int:
     """How many failed tasks of these runs are queued again."""
-    return Run.objects.filter(pk__in=among(keys, int)).retry()
+    return Run.objects.filter(pk__among=keys).retry()
 
 
 def combine(keys: list[int], by: str) -> int:
     """How many of these runs, whose chunks are done, are combined again."""
-    return Run.objects.filter(pk__in=among(keys, int)).combine_again()
+    return Run.objects.filter(pk__among=keys).combine_again()
 
 
 def cancel(keys: list[int], by: str) -> int:
     """How many unfinished tasks of these runs are withdrawn or stopped."""
-    return Run.objects.filter(pk__in=among(keys, int)).cancel(by)
+    return Run.objects.filter(pk__among=keys).cancel(by)
 
 
 def batches(runs: RunQuerySet) -> Iterator[list[int]]:

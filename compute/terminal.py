@@ -20,7 +20,6 @@ from .forms import ChunkSizeForm, filled_in
 from .given import Given, as_data, storable
 from .models import Plan, Run, RunQuerySet
 from .queue import schema
-from .queue.among import among
 from .queue.models import Node
 from .refusals import refusal_of
 from .several import batches
@@ -146,8 +145,8 @@ class RunsCommand(MigratedCommand):
         if not ids:
             named = {"computation": computation} if computation else {}
             keys = Run.objects.filter(state=self.without_ids, **named).values_list("pk", flat=True)
-            return Run.objects.filter(pk__in=among(list(keys), int))
-        found = Run.objects.filter(task_id__in=among(ids))
+            return Run.objects.filter(pk__among=list(keys))
+        found = Run.objects.filter(task_id__among=ids)
         missing = set(ids) - set(found.values_list("task_id", flat=True))
         if missing:
             raise CommandError(f"There is no run {', '.join(sorted(missing))}. Nothing is done.")

@@ -9,6 +9,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections import Counter
@@ -106,7 +107,11 @@ def test_a_killed_process_holds_no_place(monkeypatch: pytest.MonkeyPatch) -> Non
     with subprocess.Popen(
         [sys.executable, "-c", HOLDER],
         cwd=ROOT,
-        env={**os.environ, "DJANGO_SETTINGS_MODULE": "sumsite.settings"},
+        env={
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "sumsite.settings",
+            "TMPDIR": tempfile.gettempdir(),  # as it is for this process
+        },
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     ) as holder:

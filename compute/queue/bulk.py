@@ -18,7 +18,6 @@ from django.db.models.functions import Now
 from django_q.models import Failure, OrmQ, Success, Task
 from django_q.tasks import async_task
 
-from .among import among
 from .call import one_line
 from .fanout import async_iter
 from .models import BATCH, Job, batched
@@ -85,16 +84,16 @@ def tell(groups: list[str], by: str) -> int:
 def resubmit_all(keys: list[str], by: str) -> Done:
     """Queue failed tasks again: the very job of each, or else a task like it."""
     has_job = Exists(Job.objects.filter(pk=OuterRef("pk")))
-    without = Failure.objects.filter(~has_job, pk__in=among(keys)).order_by()
+    without = Failure.objects.filter(~has_job, pk__among=keys).order_by()
     others = list(without.values_list("pk", flat=True))
     of_jobs = list(set(keys).difference(others)) if others else keys
     return carry_out(by, (resubmit, batched(of_jobs)), (resubmit, batched(others, FEW)))
 
 
 def resubmit(keys: list[str], by: str) -> int:
-    jobs = Job.objects.filter(pk__in=among(keys))
+    jobs = Job.objects.filter(pk__among=keys)
     count = jobs.retry()
-    others = Failure.objects.filter(pk__in=among(keys)).exclude(pk__in=jobs.values("pk"))
+    others = Failure.objects.filter(pk__among=keys).exclude(pk__in=jobs.values("pk"))
     return count + sum(map(queue_in_its_place, others.defer("result")))
 
 
@@ -114,7 +113,7 @@ def run_again_all(keys: list[str], by: str) -> Done:
 
 
 def run_again(keys: list[str], by: str) -> int:
-    tasks = Success.objects.filter(pk__in=among(keys)).defer("result")
+    tasks = Success.objects.filter(pk__among=keys).defer("result")
     return sum(map(queue_another, tasks))
 
 
@@ -140,7 +139,7 @@ def delete_all(keys: list[str], by: str) -> Done:
 
 
 def delete(keys: list[str], by: str) -> int:
-    return int(Task.objects.filter(pk__in=among(keys)).delete()[0])
+    return int(Task.objects.filter(pk__among=keys).delete()[0])
 
 
 # --- what waits or runs ---------------------------------------------------------------------
@@ -152,30 +151,30 @@ def withdraw_all(queue_ids: list[int], by: str) -> Done:
     What is not removed in the first step nobody starts meanwhile: the tasks that see to it
     would come behind it.
     """
-    later = OrmQ.objects.filter(pk__in=among(queue_ids[BATCH:], int), lock__lte=Now())
+    later = OrmQ.objects.filter(pk__among=queue_ids[BATCH:], lock__lte=Now())
     later.update(lock=Now() + HELD)
-    jobs = Job.objects.filter(queue_id__in=among(queue_ids, int)).unsettled().order_by()
+    jobs = Job.objects.filter(queue_id__among=queue_ids).unsettled().order_by()
     groups = list(jobs.values_list("group", flat=True).distinct())
     return carry_out(by, (withdraw, batched(queue_ids)), (tell, batched(groups, FEW)))
 
 
 def withdraw(queue_ids: list[int], by: str) -> int:
-    jobs = Job.objects.filter(queue_id__in=among(queue_ids, int))
+    jobs = Job.objects.filter(queue_id__among=queue_ids)
     count = jobs.withdraw(f"cancelled by {by}")
-    without_job, _ = OrmQ.objects.filter(pk__in=among(queue_ids, int)).delete()
+    without_job, _ = OrmQ.objects.filter(pk__among=queue_ids).delete()
     return count + int(without_job)
 
 
 def cancel_all(keys: list[str], by: str) -> Done:
     """Cancel jobs, those that have not ended."""
-    jobs = Job.objects.filter(pk__in=among(keys)).unsettled().order_by()
+    jobs = Job.objects.filter(pk__among=keys).unsettled().order_by()
     groups = list(jobs.values_list("group", flat=True).distinct())
     open_ = list(jobs.values_list("pk", flat=True))
     return carry_out(by, (cancel, batched(open_)), (tell, batched(groups, FEW)))
 
 
 def cancel(keys: list[str], by: str) -> int:
-    return Job.objects.filter(pk__in=among(keys)).withdraw(f"cancelled by {by}")
+    return Job.objects.filter(pk__among=keys).withdraw(f"cancelled by {by}")
 
 
 def retry_all(keys: list[str], by: str) -> Done:
@@ -184,4 +183,4 @@ def retry_all(keys: list[str], by: str) -> Done:
 
 
 def retry(keys: list[str], by: str) -> int:
-    return Job.objects.filter(pk__in=among(keys)).retry()
+    return Job.objects.filter(pk__among=keys).retry()

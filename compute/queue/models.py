@@ -20,7 +20,6 @@ from django_q.models import OrmQ, Task
 from picklefield.fields import PickledObjectField
 
 from . import tally
-from .among import among
 from .logs import ids
 from .outcomes import settle
 from .requeue import requeue
@@ -184,12 +183,13 @@ class JobQuerySet(models.QuerySet["Job"]):
         """
         count = 0
         for batch in batched(list(self.unsettled().order_by().values_list("pk", flat=True))):
-            chosen = Job.objects.filter(pk__in=among(batch))
+            chosen = Job.objects.filter(pk__among=batch)
             count += chosen.unsettled().update(
                 state=JobState.CANCELLED, finished_at=Now(), error=reason, payload=""
             )
-            cancelled = chosen.filter(state=JobState.CANCELLED)
-            OrmQ.objects.filter(pk__in=cancelled.values("queue_id")).delete()
+            cancelled = chosen.filter(state=JobState.CANCELLED, queue_id__isnull=False)
+            packages = list(cancelled.order_by().values_list("queue_id", flat=True))
+            OrmQ.objects.filter(pk__among=packages).delete()
         return count
 
     def retry(self) -> int:

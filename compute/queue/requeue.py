@@ -10,14 +10,14 @@ from typing import Any
 
 from django.db import connection
 
-from .among import among
+from .among import condition
 from .claims import now
 
 #: In the order in which they were queued before; locked in it, too, so that of two people
 #: who press at the same time none waits for the other in a ring.
 FAILED = """
     SELECT task_id, queue, payload {number} FROM queue_job
-    WHERE task_id IN {task_ids} AND state = 'failed' ORDER BY {order}
+    WHERE {chosen} AND state = 'failed' ORDER BY {order}
 """
 ORDER = 'queued_at, "group", position'
 PACKAGES = """
@@ -32,7 +32,7 @@ JOBS = """
     FROM {numbered} WHERE queue_job.task_id = numbered.task_id
     RETURNING queue_job.task_id, "group"
 """
-RECORDS = "DELETE FROM django_q_task WHERE NOT success AND id IN {task_ids}"
+RECORDS = "DELETE FROM django_q_task WHERE NOT success AND {chosen}"
 
 
 def requeue(task_ids: list[str], free: Any) -> list[tuple[str, str]]:
@@ -41,15 +41,15 @@ def requeue(task_ids: list[str], free: Any) -> list[tuple[str, str]]:
     Inside the caller's transaction. `free` is the lease of what nobody holds. Returns task id
     and group of each job that was failed still, and is locked until the commit.
     """
-    listed = among(task_ids)
-    values = {"ids": listed.params[0], "free": connection.ops.adapt_datetimefield_value(free)}
-    ids = f"({listed.sql})".replace("%s", "%(ids)s")
-    return (on_postgres if connection.vendor == "postgresql" else on_sqlite)(ids, values)
+    chosen, ids = condition("task_id", task_ids)
+    values = {"ids": ids, "free": connection.ops.adapt_datetimefield_value(free)}
+    chosen = chosen.replace("%s", "%(ids)s")
+    return (on_postgres if connection.vendor == "postgresql" else on_sqlite)(chosen, values)
 
 
-def on_postgres(ids: str, values: dict[str, Any]) -> list[tuple[str, str]]:
-    failed = FAILED.format(number="", task_ids=ids, order=ORDER)
-    records = RECORDS.format(task_ids="(SELECT task_id FROM numbered)")
+def on_postgres(chosen: str, values: dict[str, Any]) -> list[tuple[str, str]]:
+    failed = FAILED.format(number="", chosen=chosen, order=ORDER)
+    records = RECORDS.format(chosen="id IN (SELECT task_id FROM numbered)")
     with connection.cursor() as cursor:
         cursor.execute(
             f"""
@@ -68,10 +68,10 @@ def on_postgres(ids: str, values: dict[str, Any]) -> list[tuple[str, str]]:
     return requeued
 
 
-def on_sqlite(ids: str, values: dict[str, Any]) -> list[tuple[str, str]]:
+def on_sqlite(chosen: str, values: dict[str, Any]) -> list[tuple[str, str]]:
     """As three statements, which see the same: the transaction is the only one that writes."""
     number = f", %(last)s + row_number() OVER (ORDER BY {ORDER}) AS number"
-    numbered = f"({FAILED.format(number=number, task_ids=ids, order=ORDER)}) AS numbered"
+    numbered = f"({FAILED.format(number=number, chosen=chosen, order=ORDER)}) AS numbered"
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'django_q_ormq'"
@@ -80,6 +80,6 @@ def on_sqlite(ids: str, values: dict[str, Any]) -> list[tuple[str, str]]:
         cursor.execute(PACKAGES.format(cast="", numbered=numbered), values)
         cursor.execute(JOBS.format(now=now(), numbered=numbered), values)
         requeued: list[tuple[str, str]] = cursor.fetchall()
-        listed = among([task_id for task_id, _ in requeued])
-        cursor.execute(RECORDS.format(task_ids=f"({listed.sql})"), listed.params)
+        which, ids = condition("id", [task_id for task_id, _ in requeued])
+        cursor.execute(RECORDS.format(chosen=which), [ids])
     return requeued

@@ -105,6 +105,7 @@ def test_a_worker_that_is_killed_over_it_is_followed_by_another(processes: Proce
     job = combining(run)
     os.kill(job.worker or 0, signal.SIGKILL)
     assert_exact(ended(run))
+    wait_until(lambda: not Job.objects.unsettled().exists())
     job.refresh_from_db()
     assert (job.state, job.attempt) == (Job.State.DONE, 2)
     assert set(run.jobs.values_list("attempt", flat=True)) == {1}  # no chunk ran again
