@@ -22,7 +22,8 @@ def condition(column: str, keys: Keys, numbers: bool = False) -> tuple[str, Any]
     """That a column is one of these, in SQL with one placeholder, and what that stands for."""
     if connection.vendor == "postgresql":
         return f"{column} = ANY(%s::{'bigint' if numbers else 'text'}[])", list(keys)
-    return column + " IN (SELECT value FROM json_each(%s))", json.dumps(list(keys))
+    listed = json.dumps(list(keys))
+    return f"{column} IN (SELECT value FROM json_each(%s))", listed  # noqa: S608 - code names it
 
 
 @Field.register_lookup
