@@ -130,9 +130,9 @@ def kept(chunks: int, parameters: dict[str, Any], packages: int = 0) -> int:
 
 
 def note(run: Run, cost: Cost) -> None:
-    """Write down with a run that has just been queued what it will take; one statement reads."""
-    queued = run.jobs.order_by().values("queue_id")
-    packages = OrmQ.objects.filter(pk__in=queued)
+    """Write down with a run that has just been queued what it will take."""
+    queued = run.jobs.order_by().values_list("queue_id", flat=True)
+    packages = OrmQ.objects.filter(pk__among=list(queued))
     length = packages.aggregate(length=models.Sum(Length("payload")))["length"]
     run.expected_seconds = cost.seconds
     run.kept_bytes = kept(run.chunks, run.parameters, length or 0)
