@@ -117,10 +117,13 @@ def test_a_sign_of_life_is_one_write(transactional_db, node):
 @pytest.fixture
 def crowd(node):
     """Tables in which a statement that reads them whole would be slow; half is done."""
+    if connection.vendor == "postgresql":  # dead rows of other tests decide a plan, too
+        with connection.cursor() as cursor:
+            cursor.execute("TRUNCATE queue_job, django_q_ormq, django_q_task")
     run = Run.objects.start(SUM, {"n": 200}, 1)
     async_iter(ADD, range(4_000))
     half = run.jobs.filter(position__lt=100)
-    OrmQ.objects.filter(pk__in=half.order_by().values("queue_id")).delete()
+    OrmQ.objects.filter(pk__among=list(half.values_list("queue_id", flat=True))).delete()
     half.order_by().update(state=JobState.DONE, result=1)
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
