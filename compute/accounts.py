@@ -22,7 +22,7 @@ class AccountFormView(ReplyView, FormMixin, ProcessFormView):  # type: ignore[ty
     """One of Django's forms about an account: a page for people, and JSON for programs."""
 
     http_method_names = ["get", "head", "post"]
-    #: What a program has to post.
+    #: The parameters that a program has to post.
     fields: str
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:

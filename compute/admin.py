@@ -14,7 +14,7 @@ from .models import Run
 from .queue.admin import ReadOnlyAdmin
 from .queue.lists import block, few_values
 
-#: What may be of any size, and of any content: shown as the text that the row holds, in part.
+#: Columns of any size and content: shown as the text that the row holds, in part.
 LARGE = ("parameters", "given", "result", "shown")
 
 

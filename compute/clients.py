@@ -22,7 +22,7 @@ class Client(NamedTuple):
 
     #: A hash of the address, keyed with SECRET_KEY: rows keep no address.
     address: str
-    #: What the session's runs know it by; empty until it has started something.
+    #: The name that the session's runs know it by; empty until it has started something.
     session: str = ""
     #: The key of the account that is signed in.
     account: int | None = None

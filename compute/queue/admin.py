@@ -32,7 +32,7 @@ from .models import Job, JobState, Node
 KINDS_SHOWN = 20
 
 
-#: What is shown of a queued task's job, by the name it has in the list.
+#: Columns of a queued task's job, by the names they have in the list.
 JOB_COLUMNS = {"name": "name", "group": "group", "id": "task_id"}
 
 
