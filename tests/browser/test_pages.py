@@ -63,9 +63,9 @@ def test_a_run_is_cancelled_and_run_again_by_keyboard_alone(
         raise AssertionError(f"thirty times Tab, and not at {name}")
 
     tab_to("n", "textbox")
-    page.keyboard.type("30000000000")
+    page.keyboard.type("3000000000")
     tab_to("Chunk size", "textbox")
-    page.keyboard.type("10000000000")  # chunks of many minutes
+    page.keyboard.type("1000000000")  # chunks of minutes
     tab_to("Split sum")
     page.keyboard.press("Enter")
     expect(page.get_by_text("2 chunks")).to_be_visible()  # at work
@@ -87,7 +87,7 @@ def test_a_run_is_cancelled_and_run_again_by_keyboard_alone(
     page.keyboard.type("x")
     page.keyboard.press("Enter")
     expect(page.get_by_role("alert")).to_contain_text("Give chunk_size as a whole number")
-    page.get_by_label("Chunk size").fill("30000000000")
+    page.get_by_label("Chunk size").fill("3000000000")
     page.keyboard.press("Enter")
     expect(page.get_by_text("0 of 1 chunk done")).to_be_visible()
     assert Run.objects.count() == 2
