@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Iterator
 from io import StringIO
@@ -38,10 +39,15 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
+def opened(file: Path) -> contextlib.closing[sqlite3.Connection]:
+    """Each statement commits, and at the end the connection is closed: by itself it is not."""
+    return contextlib.closing(sqlite3.connect(file, isolation_level=None))
+
+
 @pytest.fixture
 def source(migrated: Path, tmp_path: Path) -> Path:
     copied = tmp_path / "source.sqlite3"
-    with sqlite3.connect(migrated) as database:
+    with opened(migrated) as database:
         database.execute("VACUUM INTO ?", (str(copied),))
     return copied
 
@@ -89,7 +95,7 @@ def fill(source: Path) -> None:
          "last_name, email, date_joined",
          (5, "boss", "secret", 1, 1, 1, "", "", "", "2026-01-01 00:00:00")),
     ]  # fmt: skip
-    with sqlite3.connect(source) as database:
+    with opened(source) as database:
         for table, columns, values in rows:
             places = ", ".join("?" * len(values))
             database.execute(f"INSERT INTO {table} ({columns}) VALUES ({places})", values)  # noqa: S608
@@ -138,13 +144,13 @@ def test_a_database_in_use_is_not_written_to(db: None, source: Path) -> None:
 
 def test_no_copy_is_made_while_a_node_runs(db: None, source: Path) -> None:
     fill(source)
-    with sqlite3.connect(source) as database:
+    with opened(source) as database:
         database.execute("UPDATE queue_node SET seen_at = datetime('now', '+1 hour')")
     refuses(source, "Stop it first")
 
 
 def test_both_have_to_be_of_the_same_version(db: None, source: Path) -> None:
-    with sqlite3.connect(source) as database:
+    with opened(source) as database:
         database.execute("DELETE FROM django_migrations WHERE app = 'sessions'")
     refuses(source, "differ in: sessions.0001_initial")
 

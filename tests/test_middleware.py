@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sqlite3
 import types
@@ -132,15 +133,13 @@ def test_a_table_that_is_gone_is_a_missing_migration(
 
 
 def no_such_table() -> Exception:
-    try:
-        with sqlite3.connect(":memory:") as memory:
+    with contextlib.closing(sqlite3.connect(":memory:")) as memory:
+        try:
             memory.execute("SELECT 1 FROM nowhere")
-    except sqlite3.OperationalError as cause:
-        error = OperationalError("no such table: nowhere")
-        error.__cause__ = cause
-        return error
-    finally:
-        memory.close()
+        except sqlite3.OperationalError as cause:
+            error = OperationalError("no such table: nowhere")
+            error.__cause__ = cause
+            return error
     raise AssertionError
 
 

@@ -16,6 +16,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.test import Client
 
+from sumsite.mailers import mailer
 from tests.processes import ROOT
 from tests.test_deploy_files import app_variables
 
@@ -120,7 +121,6 @@ def without_functions(settings: dict[str, Any]) -> dict[str, Any]:
         ("REQUIRE_LOGIN", False),
         ("RUNS_PRIVATE", False),
         ("SENDS_MAIL", False),
-        ("EMAIL_TIMEOUT", 10),
         ("Q_TIMEOUT", 24 * 60 * 60),
         ("SECURE_HSTS_SECONDS", 31536000),
         ("ALLOWED_HOSTS", []),
@@ -162,7 +162,6 @@ def test_the_defaults_are_those_that_are_promised(name: str, default: Any) -> No
         ("REQUIRE_LOGIN", "1", "REQUIRE_LOGIN", True),
         ("RUNS_PRIVATE", "1", "RUNS_PRIVATE", True),
         ("DEFAULT_FROM_EMAIL", "a@b.example", "DEFAULT_FROM_EMAIL", "a@b.example"),
-        ("EMAIL_URL", "smtp://mail.example?timeout=3", "EMAIL_TIMEOUT", 3),
         ("Q_LEASE", "3", "Q_LEASE", 3),
         ("Q_GRACE", "0.5", "Q_GRACE", 0.5),
         ("Q_NICE", "19", "Q_NICE", 19),
@@ -288,15 +287,28 @@ def test_to_keep_runs_for_less_than_no_time_is_an_error() -> None:
 # --- mail -----------------------------------------------------------------------------
 
 
-def test_one_address_says_how_mail_is_sent() -> None:
-    settings = settings_with(EMAIL_URL="submission://us%40er:pass%2Fword@mail.example")
-    assert settings["SENDS_MAIL"] is True
-    assert settings["EMAIL_BACKEND"].endswith("smtp.EmailBackend")
-    assert (settings["EMAIL_HOST"], settings["EMAIL_PORT"]) == ("mail.example", 587)
-    assert settings["EMAIL_HOST_USER"] == "us@er"
-    assert settings["EMAIL_HOST_PASSWORD"] == "pass/word"
-    assert (settings["EMAIL_USE_TLS"], settings["EMAIL_USE_SSL"]) == (True, False)
+def mailer_with(url: str) -> dict[str, Any]:
+    """What Django's mailer is made with: by 5.2's settings, or by 6.1's one."""
+    settings = settings_with(EMAIL_URL=url)
     assert "EMAIL_URL" not in settings, "it holds a password, and DEBUG's pages show settings"
+    assert settings["SENDS_MAIL"] is True
+    entry = settings["MAILERS"]["default"] if "MAILERS" in settings else mailer(settings)
+    return {"backend": entry["BACKEND"].split(".")[-2], **entry["OPTIONS"]}
+
+
+def test_one_address_says_how_mail_is_sent() -> None:
+    server = {"host": "mail.example", "use_ssl": False}
+    assert mailer_with("submission://us%40er:pass%2Fword@mail.example") == server | {
+        "backend": "smtp",
+        "port": 587,
+        "username": "us@er",
+        "password": "pass/word",
+        "use_tls": True,
+        "timeout": 10,
+    }
+    assert mailer_with("smtp://mail.example?timeout=3")["timeout"] == 3
+    assert mailer_with("file:////var/mails") == {"backend": "filebased", "file_path": "/var/mails"}
+    assert mailer_with("console:") == {"backend": "console"}
 
 
 @pytest.mark.parametrize("url", ["mail.example.com", "foo://mail.example.com"])

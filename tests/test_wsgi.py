@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from http.client import responses
 from io import BytesIO
 from typing import Any
 
@@ -11,6 +12,8 @@ from django.db.backends.postgresql.base import DatabaseWrapper
 from django.db.backends.signals import connection_created
 
 from tests.processes import Processes
+
+TOO_LARGE = f"413 {responses[413]}"  # newer Pythons say "Content"
 
 
 @pytest.fixture(autouse=True)
@@ -68,7 +71,7 @@ def test_no_charset_breaks_a_request(db: None, content_type: str) -> None:
 def test_no_length_breaks_a_request(db: None, length: str) -> None:
     form = "application/x-www-form-urlencoded"
     status, _ = ask(form, CONTENT_LENGTH=length, REQUEST_METHOD="POST")
-    assert status == ("413 Request Entity Too Large" if len(length) == 30 else "200 OK")
+    assert status == (TOO_LARGE if len(length) == 30 else "200 OK")
 
 
 @pytest.mark.postgres
@@ -125,7 +128,7 @@ def test_a_body_in_chunks_is_read_up_to_the_limit(db: None) -> None:
     body = b"n=10&m=".ljust(limit, b"x")
     assert in_chunks(body) == ("200 OK", b'{"total": 55}')
     endless = BytesIO(body + b"x" * limit)
-    assert in_chunks(b"", **{"wsgi.input": endless})[0] == "413 Request Entity Too Large"
+    assert in_chunks(b"", **{"wsgi.input": endless})[0] == TOO_LARGE
     assert endless.tell() == limit + 1
 
 
