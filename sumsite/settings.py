@@ -219,6 +219,7 @@ Q_GRACE = env.float("Q_GRACE", 2 if DEBUG else 20)
 Q_NICE = env.int("Q_NICE", 5)
 if not 0 <= Q_NICE <= 19:
     raise ImproperlyConfigured("Q_NICE has to be from 0 to 19, the lowest priority there is.")
+Q_PORTABLE = env.bool("Q_PORTABLE", False)  # see compute/queue/kernel.py
 Q_WORKERS = env.int("Q_WORKERS", 0) or (
     len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 )

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django_q.conf import Conf
 
-from . import tally
+from . import kernel, tally
 from .logs import ids
 from .progress import report_to
 
@@ -127,6 +127,7 @@ class Inbox:
         self.ended.value += self.held.value > 0
         self.held.value = 0
         while not self.stopping.value:
+            kernel.end_if_orphaned()
             task = self.next_task()
             if task is not None:
                 self.bell.ring()

@@ -8,13 +8,12 @@
 
 The sentinel leads a process group of its own, so that a terminal's Ctrl-C or a process
 manager's signal reaches the supervisor alone, and that one kill sweeps all below it.
-On Linux no process outlives its parent, however that died.
+No process outlives its parent, however that died.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import gc
 import logging
 import os
@@ -32,14 +31,13 @@ from typing import Any
 from django.conf import settings
 from django.db import DatabaseError, connections
 from django.utils.autoreload import StatReloader
-from django_q.cluster import get_mp_context
 from django_q.conf import Conf
 
-from . import schema
+from . import kernel, schema
 from .call import one_line
 from .logs import in_node
 from .models import Job, Node
-from .sentinel import MARGIN, Frozen, ended, guard, is_stopped
+from .sentinel import MARGIN, Frozen, ended, guard
 from .signals import watching
 
 log = logging.getLogger(__name__)
@@ -70,7 +68,7 @@ class Supervisor:  # pragma: no cover - runs in a process of its own (tests/work
         """Keep a sentinel running until a signal (or, `once`, just until it has started)."""
         signal.signal(signal.SIGINT, self.on_signal)
         signal.signal(signal.SIGTERM, self.on_signal)
-        os.register_at_fork(before=remember_parent, after_in_child=die_with_parent)
+        kernel.watch_parents()
         logging.getLogger("django-q").setLevel(Conf.LOG_LEVEL)
         in_node(self.node.hex)
         log.info("node %s with %s worker(s)", self.node.hex, Conf.WORKERS)
@@ -83,7 +81,7 @@ class Supervisor:  # pragma: no cover - runs in a process of its own (tests/work
         gc.freeze()
         while not self.signals:
             connections.close_all()  # no process may inherit one
-            sentinel = get_mp_context().Process(target=guard, args=(self.node, self.heartbeat))
+            sentinel = kernel.PROCESSES.Process(target=guard, args=(self.node, self.heartbeat))
             sentinel.start()
             self.signals += once
             why = self.watch(sentinel)
@@ -111,7 +109,7 @@ class Supervisor:  # pragma: no cover - runs in a process of its own (tests/work
             looked = time.monotonic()
             if not sentinel.is_alive():
                 return ended(sentinel.exitcode)
-            if frozen.sees(sentinel.pid):
+            if frozen.among([sentinel.pid]):
                 return "was frozen"
             if self.heartbeat.value != beat:
                 beat, beaten = self.heartbeat.value, time.monotonic()
@@ -127,7 +125,7 @@ class Supervisor:  # pragma: no cover - runs in a process of its own (tests/work
             os.kill(sentinel.pid, signal.SIGTERM)
         while sentinel.is_alive() and time.monotonic() < deadline and not self.hurry:
             sentinel.join(0.1)
-            if is_stopped(sentinel.pid):
+            if kernel.stopped([sentinel.pid]):
                 return
 
 
@@ -191,20 +189,3 @@ def sweep(sentinel: BaseProcess) -> None:  # pragma: no cover - see Supervisor
     with contextlib.suppress(ProcessLookupError):
         os.killpg(sentinel.pid or 0, signal.SIGKILL)
     sentinel.join()
-
-
-_parent = 0
-
-
-def remember_parent() -> None:  # pragma: no cover - see Supervisor
-    global _parent
-    _parent = os.getpid()
-
-
-def die_with_parent() -> None:  # pragma: no cover - runs in forked processes
-    """Have the kernel kill this process as soon as its parent ends (Linux only)."""
-    if sys.platform == "linux":
-        PR_SET_PDEATHSIG = 1
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != _parent:  # it ended before the line above
-            os._exit(1)

@@ -13,7 +13,7 @@ from django_q.monitor import save_task
 from django_q.signals import post_execute
 from django_q.utils import close_old_django_connections
 
-from . import tally
+from . import kernel, tally
 from .call import Call, one_line
 from .channels import STOP, Outbox
 from .logs import ids
@@ -48,6 +48,7 @@ def monitor(result_queue: Outbox, broker: Broker) -> None:
     counted = looked = time.monotonic()
     reported = 0.0
     while STOP not in messages:
+        kernel.end_if_orphaned()
         messages = result_queue.get_all(until=reported + PAUSE)
         tasks = [task for task in messages if task != STOP]
         for task in tasks:

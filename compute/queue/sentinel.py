@@ -7,6 +7,7 @@ import os
 import signal
 import time
 import uuid
+from collections.abc import Collection
 from multiprocessing.process import BaseProcess
 from multiprocessing.sharedctypes import RawValue
 from typing import Any
@@ -20,6 +21,7 @@ from django_q.scheduler import scheduler
 from django_q.status import Stat
 from django_q.worker import worker
 
+from . import kernel
 from .broker import SIGN_OF_LIFE
 from .call import one_line
 from .channels import STOP, Bell, Inbox, NoQueue, Outbox, Timer
@@ -110,10 +112,13 @@ class NodeSentinel(Sentinel):  # pragma: no cover - runs in forked processes (te
 
     def check(self) -> None:
         """One round: replace what has died or is frozen, renew leases, give a sign of life."""
+        kernel.end_if_orphaned()
         close_old_connections()  # one that has failed would go on failing
         cancelled = self.cancelled()
-        for process in [*self.pool, self.monitor, self.pusher]:
-            frozen = self.frozen.sees(process.pid)
+        processes = [*self.pool, self.monitor, self.pusher]
+        all_frozen = self.frozen.among([process.pid for process in processes])
+        for process in processes:
+            frozen = process.pid in all_frozen
             if process in cancelled or frozen:
                 process.kill()
                 process.join()
@@ -273,22 +278,12 @@ class Frozen:
     """Tells which processes stay stopped (SIGSTOP); a tracer stops one for moments only."""
 
     def __init__(self) -> None:
-        self.stopped: set[int | None] = set()
+        self.before: set[int] = set()
 
-    def sees(self, pid: int | None) -> bool:
-        """Whether the process is stopped now, and was when asked before."""
-        before = pid in self.stopped
-        (self.stopped.add if is_stopped(pid) else self.stopped.discard)(pid)
-        return before and pid in self.stopped
-
-
-def is_stopped(pid: int | None) -> bool:
-    """Whether a process is stopped at this moment; known on Linux only."""
-    try:
-        with open(f"/proc/{pid}/stat") as stat:
-            return stat.read().rpartition(")")[2].split()[0] in ("T", "t")
-    except (OSError, IndexError):
-        return False
+    def among(self, pids: Collection[int | None]) -> set[int]:
+        """Those that are stopped now, and were when asked before."""
+        before, self.before = self.before, kernel.stopped(pids)
+        return before & self.before
 
 
 def guard(node: uuid.UUID, heartbeat: Any) -> None:  # pragma: no cover - a forked process

@@ -1,8 +1,7 @@
 """Rings the bell when a commit may have queued something, so that nobody waits for a poll.
 
 On Postgres a NOTIFY of the queueing transaction arrives over a connection of its own.
-On SQLite whoever has queued something touches a file beside the database, and the kernel
-tells of that; elsewhere than on Linux the file is looked at every 20 ms. (The database's
+On SQLite whoever has queued something touches a file beside the database. (The database's
 own files tell of every write, most of which end tasks: a process that has to look at each
 takes time from the workers.) A worker looks once a second by itself, so what is missed
 here, as when a process dies between its commit and the touch, costs a second and no more.
@@ -11,17 +10,15 @@ here, as when a process dies between its commit and the touch, costs a second an
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import logging
-import os
-import struct
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from django.db import DatabaseError, connection, transaction
+
+from . import kernel
 
 if TYPE_CHECKING:
     from .channels import Bell
@@ -49,7 +46,7 @@ def notify() -> None:
 def touch() -> None:
     if database_file().exists():  # one in memory has a name only
         with contextlib.suppress(OSError):  # queued it is, and found within a second
-            bell_file().touch()
+            kernel.touch(bell_file())
 
 
 def database_file() -> Path:
@@ -85,12 +82,14 @@ def postgres_commits() -> Iterator[None]:
             )
             while True:
                 time.sleep(FAST_POLL)
+                kernel.end_if_orphaned()
                 yield
         yield  # what was queued before LISTEN
         while True:
             for _ in listener.notifies(timeout=PATIENCE, stop_after=1):
                 yield
             listener.execute("SELECT 1")  # notices a connection that is gone
+            kernel.end_if_orphaned()
 
 
 @contextlib.contextmanager
@@ -113,48 +112,7 @@ def echoes(listener: Any) -> bool:
 
 
 def sqlite_commits() -> Iterator[None]:
-    """Yield whenever a commit has queued something."""
-    for _ in touches() if sys.platform == "linux" else looks():  # pragma: no branch
+    """Yield whenever a commit has queued something, and once for what was queued before."""
+    for _ in kernel.touches(bell_file()):  # pragma: no branch
         yield
         time.sleep(COALESCE)
-
-
-def looks() -> Iterator[None]:
-    """Yield when the bell's file has another time than at the last look."""
-    touch()
-    last = bell_file().stat().st_mtime_ns
-    yield  # what was queued before
-    while True:
-        time.sleep(0.02)
-        with contextlib.suppress(FileNotFoundError):
-            last, before = bell_file().stat().st_mtime_ns, last
-            if last != before:  # pragma: no branch
-                yield
-
-
-def touches() -> Iterator[None]:
-    """Yield after touches of the bell's file, by inotify(7) on its folder."""
-    file = bell_file()
-    libc = ctypes.CDLL(None, use_errno=True)
-    IN_ATTRIB, IN_CREATE = 0x4, 0x100
-    descriptor = libc.inotify_init1(os.O_CLOEXEC)
-    if (
-        descriptor < 0
-        or libc.inotify_add_watch(descriptor, bytes(file.parent), IN_ATTRIB | IN_CREATE) < 0
-    ):
-        raise OSError(ctypes.get_errno(), "inotify")
-    header = struct.Struct("iIII")
-    try:
-        yield  # what was queued before
-        while True:
-            events, offset = os.read(descriptor, 1 << 16), 0
-            names = set()
-            while offset < len(events):
-                *_, length = header.unpack_from(events, offset)
-                offset += header.size
-                names.add(events[offset : offset + length].rstrip(b"\0"))
-                offset += length
-            if file.name.encode() in names:  # pragma: no branch
-                yield
-    finally:
-        os.close(descriptor)

@@ -11,13 +11,12 @@ import pytest
 from django.core.management import get_commands, load_command_class
 from django.utils.autoreload import StatReloader
 
-from compute.queue import cluster
-from compute.queue import sentinel as sentinel_module
+from compute.queue import cluster, kernel
 from compute.queue.cluster import Supervisor, is_alive
 from compute.queue.management.commands.qcluster import Command
-from compute.queue.sentinel import Flag, Frozen, ended, is_stopped
+from compute.queue.sentinel import Flag, Frozen, ended
 from compute.queue.signals import watching
-from tests.processes import ROOT, wait_until
+from tests.processes import ROOT
 
 
 def test_a_flag_is_down_until_it_is_set():
@@ -116,24 +115,10 @@ def test_how_a_process_ended_is_said_in_words():
 
 
 def test_a_process_is_frozen_if_it_stays_stopped(monkeypatch):
-    stopped = iter([True, False, True, True, True, False])
-    monkeypatch.setattr(sentinel_module, "is_stopped", lambda pid: next(stopped))
+    stopped = iter([{1}, {2}, {1}, {1, 2}, {1}, set()])
+    monkeypatch.setattr(kernel, "stopped", lambda pids: next(stopped))
     frozen = Frozen()
-    assert [frozen.sees(1) for _ in range(6)] == [False, False, False, True, True, False]
-
-
-def test_a_stopped_process_is_known_from_others():
-    sleeper = subprocess.Popen(["sleep", "60"])
-    try:
-        assert not is_stopped(sleeper.pid)
-        sleeper.send_signal(signal.SIGSTOP)
-        wait_until(lambda: is_stopped(sleeper.pid), 5)
-        sleeper.send_signal(signal.SIGCONT)
-        wait_until(lambda: not is_stopped(sleeper.pid), 5)
-    finally:
-        sleeper.kill()
-        sleeper.wait()
-    assert not is_stopped(sleeper.pid)
+    assert [frozen.among([1, 2]) for _ in range(6)] == [set(), set(), set(), {1}, {1}, set()]
 
 
 def test_code_that_is_imported_later_has_not_changed(monkeypatch):

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import queue
-import sys
 import threading
 import time
 
@@ -70,24 +69,21 @@ def test_a_commit_that_queues_is_heard_long_before_a_poll(commits, what):
     assert commits.get(timeout=5) - began < wakeup.PATIENCE
 
 
-def test_where_nothing_tells_of_commits_somebody_looks(transactional_db, monkeypatch):
-    if database.ENGINE == "sqlite":
-        monkeypatch.setattr(sys, "platform", "elsewhere")
-        looks = wakeup.sqlite_commits()
-        assert next(looks) is None  # what came before
-        async_task(ADD, 1)
-        assert next(looks) is None
-    else:  # a proxy that pools transactions swallows notifications
-        monkeypatch.setattr(wakeup, "echoes", lambda _: False)
-        polls = wakeup.postgres_commits()
-        assert [next(polls), next(polls)] == [None, None]
-        polls.close()
+@pytest.mark.sqlite
+def test_where_the_kernel_tells_nothing_a_commit_is_heard_as_well(transactional_db, settings):
+    settings.Q_PORTABLE = True
+    commits = wakeup.sqlite_commits()
+    assert next(commits) is None  # what came before
+    async_task(ADD, 1)
+    assert next(commits) is None
 
 
-def test_a_folder_that_cannot_be_watched_is_an_error(monkeypatch):
-    monkeypatch.setitem(connection.settings_dict, "NAME", "/nowhere/at/all.sqlite3")
-    with pytest.raises(OSError, match="inotify"):
-        next(wakeup.touches())
+@pytest.mark.postgres
+def test_where_a_proxy_swallows_notifications_the_node_polls(transactional_db, monkeypatch):
+    monkeypatch.setattr(wakeup, "echoes", lambda _: False)
+    polls = wakeup.postgres_commits()
+    assert [next(polls), next(polls)] == [None, None]
+    polls.close()
 
 
 def test_where_no_bell_can_be_rung_queueing_is_no_error(monkeypatch, tmp_path):

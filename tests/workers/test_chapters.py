@@ -76,12 +76,13 @@ def test_the_failing_task_is_found_in_the_admin(processes: Processes, admin: Cli
     assert "<pre>(100000000)</pre>" in page, "its arguments"
 
 
+@pytest.mark.parametrize("portable", ["0", "1"], ids=["linux", "elsewhere"])
 @pytest.mark.parametrize("chunks", [1, 10, 400])
 @pytest.mark.parametrize("nodes", [1, 2])
-def test_a_split_sum_is_exact(processes: Processes, nodes: int, chunks: int) -> None:
-    _, site = processes.web()
+def test_a_split_sum_is_exact(processes: Processes, nodes: int, chunks: int, portable: str) -> None:
+    _, site = processes.web(Q_PORTABLE=portable)
     for _ in range(nodes):
-        processes.node()
+        processes.node(Q_PORTABLE=portable)
     n = 4_000_000
     reply = settled(get(f"{site}/split-sum-start/?n={n}&chunk_size={n // chunks}")["task_progress"])
     assert (reply["status"], reply["total"]) == ("done", n * (n + 1) // 2)

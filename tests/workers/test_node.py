@@ -161,8 +161,9 @@ def test_a_killed_sentinel_is_replaced_and_loses_nothing(processes: Processes) -
     assert node.stop() == 0
 
 
-def test_no_orphan_outlives_a_killed_supervisor(processes: Processes) -> None:
-    node = processes.node()
+@pytest.mark.parametrize("portable", ["0", "1"], ids=["linux", "elsewhere"])
+def test_no_orphan_outlives_a_killed_supervisor(processes: Processes, portable: str) -> None:
+    node = processes.node(Q_PORTABLE=portable)
     family = node.family()
     assert len(family) == 6  # supervisor, sentinel, two workers, monitor, pusher
     os.kill(node.pid, signal.SIGKILL)
