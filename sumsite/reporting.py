@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sentry_sdk.types import Event, Hint
+
+#: Seconds that a process about to fork waits for what it has still to report.
+FLUSH = 1
 
 
 def report_errors_to(dsn: str, environment: str, release: str) -> None:
@@ -15,16 +20,26 @@ def report_errors_to(dsn: str, environment: str, release: str) -> None:
     """
     import sentry_sdk
 
-    sentry_sdk.init(
-        dsn=dsn,
-        environment=environment or None,
-        release=release or None,
-        before_send=apart,
-        send_default_pii=False,
-        # Both may hold what people have sent.
-        max_request_body_size="never",
-        include_local_variables=False,
-    )
+    def start() -> None:
+        sentry_sdk.init(
+            dsn=dsn,
+            environment=environment or None,
+            release=release or None,
+            before_send=apart,
+            # Both may hold what people have sent.
+            max_request_body_size="never",
+            include_local_variables=False,
+        )
+
+    def stop() -> None:
+        """A child that is forked beside a running thread may find its locks held for ever."""
+        sentry_sdk.get_client().close(timeout=FLUSH)
+        for thread in threading.enumerate():
+            if thread.name.startswith("sentry-sdk."):
+                thread.join(FLUSH)
+
+    start()
+    os.register_at_fork(before=stop, after_in_parent=start, after_in_child=start)
 
 
 def apart(event: Event, hint: Hint) -> Event:

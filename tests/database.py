@@ -80,6 +80,9 @@ os.environ.update(
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the tests that take minutes, too")
+    parser.addoption(
+        "--quick", action="store_true", help="run what one process can test, and the main paths"
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -93,9 +96,24 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if nginx() is None and "CI" not in os.environ:
         unwanted.add("proxy")
     left_out = [item for item in items if unwanted & {mark.name for mark in item.iter_markers()}]
+    if config.getoption("--quick"):
+        left_out += [item for item in items if not is_quick(item)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]
+        items[:] = [item for item in items if item not in set(left_out)]
+
+
+def is_quick(item: pytest.Item) -> bool:
+    """Whether a test starts no process and takes no time to speak of, or is a main path."""
+    if item.get_closest_marker("main_path"):
+        return True
+    folder = item.path.parent.name
+    starts = {"processes", "reader", "site", "page"} & set(getattr(item, "fixturenames", ()))
+    return (
+        not starts
+        and folder not in ("workers", "chaos", "browser")
+        and not (item.get_closest_marker("thorough"))
+    )
 
 
 def chromium() -> str | None:

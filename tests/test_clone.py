@@ -31,6 +31,7 @@ TESTS = (
 
 
 @pytest.mark.once
+@pytest.mark.thorough
 def test_checks_and_tests_stay_green_beside_computations_of_somebodys_own(tmp_path: Path) -> None:
     clone = tmp_path / "clone"
     clone_into(clone)

@@ -22,6 +22,8 @@ from compute.queue.models import Job
 from tests.conftest import run_jobs, started
 from tests.odd.computations import odd
 
+pytestmark = pytest.mark.thorough
+
 FOLDER = str(Path(odd.__file__).parent)
 #: In the tests' own process nobody may die.
 NAMES = [name for name in odd.EXPECTED if name not in odd.DEADLY]

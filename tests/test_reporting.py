@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import logging
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -84,10 +85,11 @@ def test_the_sdk_is_told_to_keep_what_people_have_sent(monkeypatch: pytest.Monke
 
     told: dict[str, Any] = {}
     monkeypatch.setattr(sentry_sdk, "init", lambda **options: told.update(options))
+    monkeypatch.setattr(os, "register_at_fork", lambda **_: None)
     reporting.report_errors_to("https://public@errors.example/7", "staging", "")
     assert told["dsn"] == "https://public@errors.example/7"
     assert (told["environment"], told["release"]) == ("staging", None)
-    assert told["send_default_pii"] is False
+    assert told.get("send_default_pii") is None, "which is no"
     assert told["include_local_variables"] is False
     assert told["max_request_body_size"] == "never"
 

@@ -253,6 +253,8 @@ class NodeSentinel(Sentinel):  # pragma: no cover - runs in forked processes (te
         end(self.monitor)
         self.pusher.kill()
         self.pusher.join()
+        self.result_queue.close()
+        self.bell.close()
         try:
             count = Job.objects.filter(node=self.cluster_id.hex).give_back()
             log.info("gave back %s task(s)", count)

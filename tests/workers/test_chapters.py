@@ -21,6 +21,8 @@ from compute.models import Run
 from compute.queue.models import Job
 from tests.processes import ROOT, Processes, wait_until
 
+pytestmark = pytest.mark.main_path
+
 
 def get(address: str) -> Any:
     with urlopen(address, timeout=60) as response:

@@ -21,6 +21,8 @@ from compute.queue.fanout import async_iter, results
 from compute.queue.models import Job, Node
 from tests.processes import ROOT, Process, Processes, wait_until
 
+pytestmark = pytest.mark.main_path
+
 
 def job(task_id: str) -> Job:
     return Job.objects.get(pk=task_id)
@@ -322,3 +324,20 @@ def test_a_cancelled_task_is_stopped_where_it_runs_and_nothing_else_is_hurt(
     for node in nodes:
         wait_until(lambda node=node: len(workers_of(node)) == 2, 5, "two workers")
         assert node.stop() == 0
+
+
+@pytest.mark.parametrize("reporting", [False, True])
+def test_a_node_starts_its_processes_without_a_warning(
+    processes: Processes, reporting: bool
+) -> None:
+    """Python warns who forks while threads run: the child may wait for a lock for ever."""
+    dsn = "http://key@localhost:9/1" if reporting else ""
+    node = processes.node(PYTHONWARNINGS="always", SENTRY_DSN=dsn)
+    task_id = async_task("math.sqrt", -1)  # an error, which is reported from a thread
+    wait_for_state(task_id, Job.State.FAILED)
+    for process in node.family()[1:]:
+        process.kill()
+    node.wait_for_output("starting another", 60)
+    wait_for_state(async_task("math.sqrt", 4), Job.State.DONE)
+    assert node.stop() == 0
+    assert "Warning" not in node.text()
