@@ -108,7 +108,7 @@ make_venv() {
     unfinished=$venv/unfinished
     told=
     while other=$(cat "$unfinished" 2> /dev/null) && kill -0 "$other" 2> /dev/null; do
-        [ -n "$told" ] || echo "Waiting for process $other, which sets up $venv …" >&2
+        [ -n "$told" ] || echo "Waiting for process $other, which sets up $venv (if it does something else: rm $unfinished) …" >&2
         told=1
         sleep 1
     done
@@ -143,7 +143,7 @@ setup() {
     # Installed again only when a requirements file has changed since.
     wanted=$(cat requirements.txt "$requirements")
     stamp=$venv/installed-$(basename "$requirements")
-    if [ "$wanted" != "$(cat "$stamp" 2> /dev/null)" ]; then
+    if [ ! -e "$stamp" ] || [ "$wanted" != "$(cat "$stamp")" ]; then
         echo "Installing $requirements …" >&2
         echo $$ > "$unfinished"
         "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$requirements" || {
@@ -152,8 +152,8 @@ setup() {
             fail "pip could not install $requirements; its message stands above."
         }
         printf '%s\n' "$wanted" > "$stamp"
+        rm "$unfinished"
     fi
-    rm -f "$unfinished"
     trap - HUP INT TERM
     PATH=$PWD/$venv/bin:$PATH
     export PATH
