@@ -7,6 +7,7 @@ is killed, which is why long computations go to the queue.
 import contextlib
 import socket
 import time
+import warnings
 from typing import Any
 
 from gunicorn.glogging import Logger
@@ -89,6 +90,8 @@ watched = [
     "compute/computations/**/[!_]*/",
 ]
 reload_extra_files = watched if reload else []
+# Nobody has to have computations in folders.
+warnings.filterwarnings("ignore", "Pattern .* currently matches no files", RuntimeWarning)
 
 
 def post_worker_init(worker: Any) -> None:

@@ -9,6 +9,7 @@ import logging
 import os
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import quote
 
 import dj_email_url
 from csp.constants import NONE, SELF
@@ -147,7 +148,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 DATABASES = {
     "default": env.dj_db_url(
         "DATABASE_URL",
-        f"sqlite:///{BASE_DIR / 'db.sqlite3'}",
+        f"sqlite:///{quote(str(BASE_DIR / 'db.sqlite3'))}",
         conn_max_age=env.int("CONN_MAX_AGE", 600),
     )
 }

@@ -10,7 +10,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -36,20 +37,34 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def tracked() -> list[str]:
+    """What git tracks, or would; without git, as in a downloaded zip, all that it would."""
+    listing = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    try:
+        done = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return list(not_ignored())
+    return [name for name in done.stdout.split("\0") if (ROOT / name).is_file()]
+
+
+def not_ignored() -> Iterator[str]:
+    """All files but those that .gitignore names, and git's own."""
+    patterns = [".git", *(line.strip("/") for line in (ROOT / ".gitignore").read_text().split())]
+    for folder, folders, files in os.walk(ROOT):
+        for entries in (folders, files):
+            for name in entries[:]:
+                path = os.path.relpath(f"{folder}/{name}", ROOT)
+                if any(fnmatch(path, pattern) or fnmatch(name, pattern) for pattern in patterns):
+                    entries.remove(name)
+        yield from (os.path.relpath(f"{folder}/{name}", ROOT) for name in files)
+
+
 def clone_into(folder: Path) -> None:
     """Copy what git tracks, or would."""
-    names = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    for name in filter(None, names.split("\0")):
-        if (ROOT / name).is_file():
-            target = folder / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, target)
+    for name in tracked():
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, target)
 
 
 class Processes:

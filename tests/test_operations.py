@@ -16,7 +16,7 @@ from urllib.request import Request, urlopen
 import psycopg
 import pytest
 
-from tests.processes import ROOT, Processes, free_port, wait_until
+from tests.processes import ROOT, Processes, free_port, tracked, wait_until
 
 TEXT = (ROOT / "docs" / "operations.md").read_text()
 #: What each chapter's commands are run by.
@@ -147,12 +147,8 @@ class Site:
 def folder(tmp_path: Path) -> Path:
     """A copy of what git tracks."""
     folder = tmp_path / "site"
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    ).stdout  # fmt: skip
-    for name in filter(None, listed.split("\0")):
-        if (ROOT / name).is_file() and not name.startswith(("docs/", "tests/")):
+    for name in tracked():
+        if not name.startswith(("docs/", "tests/")):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
     (folder / ".venv").symlink_to(sys.prefix)
