@@ -4,15 +4,15 @@
 #   docker run --network sumsite --name web --env-file production.env sumsite
 #   docker run --network sumsite --env-file production.env --init --health-cmd "python manage.py health_check --worker" sumsite python manage.py qcluster
 #
-# Nobody but a proxy that takes requests in whole may ask the web server: see the README, which
-# starts one with deploy/nginx.conf.
+# Nobody but a proxy that takes requests in whole may ask the web server: deploy/nginx.conf and
+# deploy/Caddyfile are two. compose.yaml starts all of it.
 
-FROM python:3.11-slim-bookworm AS packages
+FROM python:3.13-slim-bookworm AS packages
 WORKDIR /site
 COPY requirements.txt ./
 RUN python -m venv /venv && /venv/bin/python -m pip install --no-cache-dir --require-hashes -r requirements.txt
 
-FROM python:3.11-slim-bookworm
+FROM python:3.13-slim-bookworm
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1
 WORKDIR /site
 COPY --from=packages /venv /venv

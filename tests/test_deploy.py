@@ -1,6 +1,7 @@
-"""What a Heroku-like host does with this project, done here: build, release, web, workers.
+"""What each host does with this project, done here: build, release, web, workers.
 
-With the variables that app.json gives and those that the host itself sets, and no others.
+By the lines of its file, with the variables that this gives and those that the host itself
+sets, and no others.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -21,13 +23,11 @@ import psycopg
 import pytest
 from uv import find_uv_bin
 
-from tests.processes import Processes, clone_into, free_port, wait_until
-from tests.test_deploy_files import app_variables, instructions, lines
+from tests import proxies
+from tests.deployments import DEPLOYMENTS, DOT_ENV, Kind, compose, composed, instruction
+from tests.processes import Process, Processes, clone_into, free_port, wait_until
 
 pytestmark = pytest.mark.postgres
-
-#: A name under the one that app.json allows.
-NAME = "sums-of-mine.herokuapp.com"
 
 
 class Slug(NamedTuple):
@@ -60,10 +60,7 @@ def slug(tmp_path_factory: pytest.TempPathFactory) -> Slug:
         done = subprocess.run(uv, cwd=folder / "site", capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
     path = f"{venv / 'bin'}:/usr/local/bin:/usr/bin:/bin"
-    slug = Slug(folder / "site", {"PATH": path, "HOME": str(folder), **app_variables()})
-    collected = slug.run("python", "manage.py", "collectstatic", "--noinput")
-    assert collected.returncode == 0, collected.stderr
-    return slug
+    return Slug(folder / "site", {"PATH": path, "HOME": str(folder)})
 
 
 class Connections:
@@ -96,16 +93,19 @@ class Connections:
 
 
 class Visitor:
-    """Asks through the host's router, which ends TLS and says so in a header."""
+    """Asks a site by its name, through what ends TLS: here itself, as a host's router would."""
 
-    def __init__(self, port: int) -> None:
-        self.port = port
+    def __init__(self, name: str, port: int) -> None:
+        self.name, self.port = name, port
+
+    def connection(self) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
 
     def ask(self, address: str, accept: str = "*/*", **headers: str) -> Any:
         """The reply, and its body."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = self.connection()
         try:
-            sent = {"Host": NAME, "X-Forwarded-Proto": "https", "Accept": accept, **headers}
+            sent = {"Host": self.name, "X-Forwarded-Proto": "https", "Accept": accept, **headers}
             connection.request("GET", address, headers=sent)
             reply = connection.getresponse()
             return reply, reply.read().decode(errors="replace")
@@ -124,48 +124,87 @@ class Visitor:
             return False
 
 
+class VisitorOfCaddy(Visitor):
+    """Asks through the proxy that compose.yaml starts."""
+
+    def __init__(self, caddy: proxies.Proxy) -> None:
+        super().__init__(f"localhost:{caddy.port}", caddy.port)
+        self.tls = caddy.tls
+
+    def connection(self) -> http.client.HTTPConnection:
+        return http.client.HTTPSConnection("localhost", self.port, timeout=30, context=self.tls)
+
+
 @pytest.fixture
 def host(slug: Slug, empty_postgres: str, tmp_path: Path) -> Iterator[Processes]:
-    """Starts the Procfile's lines as dynos."""
+    """Starts processes as a host does, on the database that it hands over."""
     variables = {"DATABASE_URL": empty_postgres, "PYTHONUNBUFFERED": "1"}
     processes = Processes(tmp_path, {**slug.environment, **variables})
     yield processes
     processes.end()
 
 
-def test_the_default_formation_runs_on_a_small_hosts_postgres(
-    slug: Slug, host: Processes, empty_postgres: str
+@pytest.mark.parametrize("name", list(DEPLOYMENTS))
+def test_what_a_hosts_file_says_runs_on_a_small_hosts_postgres(
+    name: str, slug: Slug, host: Processes, empty_postgres: str, tmp_path: Path
 ) -> None:
-    procfile, formation = lines("Procfile"), json.loads((slug.folder / "app.json").read_text())
+    deployment = DEPLOYMENTS[name]()
     assert not (slug.folder / ".env").exists()
+    built = slug.run("sh", "-c", deployment.build, **deployment.web.variables)
+    assert built.returncode == 0, built.stderr
+
+    port = free_port()
+    # Of what the file says another database and another port.
+    given = {"DATABASE_URL": empty_postgres, "PORT": str(port)}
+
+    def start(kind: Kind) -> list[Process]:
+        return [
+            host.start(
+                *("sh", "-c", kind.line),
+                cwd=slug.folder,
+                **kind.variables,
+                **{key: value.format(number=number) for key, value in kind.hosts.items()},
+            )
+            for number in range(1, kind.quantity + 1)
+        ]
+
     with Connections(empty_postgres) as connections:
-        release = host.start("sh", "-c", procfile["release"], cwd=slug.folder, DYNO="release.1")
+        (release,) = start(
+            replace(deployment.release, variables=deployment.release.variables | given)
+        )
         assert release.popen.wait(60) == 0, release.text()
         assert "Made the account 'admin'" in release.text()
 
-        port = free_port()
-        dynos = [
-            host.start("sh", "-c", procfile[kind], cwd=slug.folder, PORT=str(port), DYNO=name)
-            for kind, process in formation["formation"].items()
-            for name in (f"{kind}.{number + 1}" for number in range(process["quantity"]))
-        ]
-        visitor = Visitor(port)
+        web = start(replace(deployment.web, variables=deployment.web.variables | given))
+        workers = start(replace(deployment.worker, variables=deployment.worker.variables | given))
+        visitor = Visitor(deployment.name, port)
         wait_until(visitor.answers, 30, "/healthz")
+        if name == "compose":
+            visitor = VisitorOfCaddy(proxies.caddy(host, f"127.0.0.1:{port}", tmp_path))
+            check = composed(DOT_ENV)["services"]["worker"]["healthcheck"]["test"][1:]
+            healthy = slug.run(
+                *check, **{**host.environment, **deployment.worker.variables, **given}
+            )
+            assert healthy.returncode == 0, healthy.stderr
         follow_the_main_path(visitor)
+        if name != "compose":
+            plain, _ = visitor.ask("/", **{"X-Forwarded-Proto": "http"})
+            assert (plain.status, plain.headers["Location"]) == (301, f"https://{visitor.name}/")
 
         # The formation at work, each of its processes with the connection that it keeps.
         for _ in range(20):
             visitor.get("/nodes/")
         steady = connections.now
-        for dyno in dynos:
-            dyno.send()
-        assert [dyno.popen.wait(40) for dyno in dynos] == [0] * len(dynos)
+        started = [*web, *workers]
+        for process in started:
+            process.send()
+        assert [process.popen.wait(40) for process in started] == [0] * len(started)
     print(f"connections: {steady} at work, {connections.most} at most")
     assert connections.most <= 20
-    assert steady <= 10, "a deploy has old and new dynos side by side"
+    assert steady <= 10, "a deploy has old and new processes side by side"
     assert steady >= 9, "two nodes of four, and the web server: else this counts nothing"
-    for dyno in dynos:
-        assert not re.search("Traceback|CRITICAL|too many|does not answer", dyno.text())
+    for process in started:
+        assert not re.search("Traceback|CRITICAL|too many|does not answer", process.text())
 
 
 def follow_the_main_path(visitor: Visitor) -> None:
@@ -187,8 +226,8 @@ def follow_the_main_path(visitor: Visitor) -> None:
         for _ in range(2)
     ]
     for check in checks:
-        assert check.startswith(f"https://{NAME}/split-sum-check/?task_id=")
-        address = check.removeprefix(f"https://{NAME}")
+        assert check.startswith(f"https://{visitor.name}/split-sum-check/?task_id=")
+        address = check.removeprefix(f"https://{visitor.name}")
         wait_until(lambda a=address: "in-progress" not in visitor.get(a), 60, check)
         assert json.loads(visitor.get(address))["total"] == 200000010000000
     nodes = json.loads(visitor.get("/nodes/"))["nodes"]
@@ -198,8 +237,6 @@ def follow_the_main_path(visitor: Visitor) -> None:
     assert reply.status == 200
     assert "password" in login
     assert "secure" in reply.headers["Set-Cookie"].lower()
-    plain, _ = visitor.ask("/", **{"X-Forwarded-Proto": "http"})
-    assert (plain.status, plain.headers["Location"]) == (301, f"https://{NAME}/")
 
 
 # --- the container, as far as that goes without a Docker engine ------------------------
@@ -210,19 +247,12 @@ def test_the_dockerfiles_commands_work_where_its_packages_are(slug: Slug, tmp_pa
     folder = tmp_path / "site"
     shutil.copytree(slug.folder, folder, ignore=shutil.ignore_patterns("staticfiles", "tests"))
     container = Slug(folder, {"PATH": slug.environment["PATH"], "PYTHONUNBUFFERED": "1"})
-    (collect,) = [
-        line.partition(" && useradd")[0] for name, line in instructions() if "collectstatic" in line
-    ]
-    done = container.run("sh", "-c", collect.removeprefix("RUN "))
+    done = container.run("sh", "-c", compose().build)
     assert done.returncode == 0, done.stderr
     assert (folder / "staticfiles" / "staticfiles.json").exists()
 
-    (check,) = [
-        json.loads(line[line.index("[") :])
-        for name, line in instructions()
-        if name == "HEALTHCHECK"
-    ]
-    (command,) = [json.loads(line) for name, line in instructions() if name == "CMD"]
+    line = instruction("HEALTHCHECK")
+    check, command = json.loads(line[line.index("[") :]), json.loads(instruction("CMD"))
     port = free_port()
     variables = {
         "PORT": str(port),

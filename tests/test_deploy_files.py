@@ -9,24 +9,47 @@ import runpy
 import subprocess
 import sys
 from glob import glob
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-import jsonschema
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tests.deployments import (
+    DEPLOYMENTS,
+    DOT_ENV,
+    compose,
+    composed,
+    heroku,
+    instruction,
+    instructions,
+    lines,
+    of_yaml,
+    render,
+)
 from tests.processes import ROOT, environment
-
-
-def lines(name: str) -> dict[str, str]:
-    """The processes of a Procfile, in order."""
-    return dict(re.findall(r"^([\w-]+): (.+)$", (ROOT / name).read_text(), re.M))
 
 
 @pytest.fixture(scope="module")
 def app() -> Any:
     return json.loads((ROOT / "app.json").read_text())
+
+
+def faulty(*arguments: str | Path) -> set[str]:
+    """The names of the files among these that are not as the schema among these says."""
+    check = [sys.executable, "-m", "check_jsonschema", "--output-format", "json", *arguments]
+    done = subprocess.run(check, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode in (0, 1), done.stdout + done.stderr
+    return {Path(error["filename"]).name for error in json.loads(done.stdout).get("errors", [])}
+
+
+def all_faulty(documents: list[Any], folder: Path, *schema: str) -> bool:
+    files = [folder / f"{number}.json" for number in range(len(documents))]
+    for file, document in zip(files, documents, strict=True):
+        file.write_text(json.dumps(document))
+    return faulty(*files, *schema) == {file.name for file in files}
 
 
 # --- Procfile -------------------------------------------------------------------------
@@ -89,35 +112,148 @@ def test_the_app_has_a_name_and_says_what_it_is(app: Any) -> None:
     assert app["description"].endswith(".")
 
 
-def app_variables() -> dict[str, str]:
-    """What a host that reads app.json sets: generated secrets and given values."""
-    variables = json.loads((ROOT / "app.json").read_text())["env"]
-    return {
-        name: "generated-" * 6 if variable.get("generator") == "secret" else variable["value"]
-        for name, variable in variables.items()
-    }
-
-
-def test_the_app_is_as_the_host_documents_it(app: Any) -> None:
-    schema = json.loads((ROOT / "tests" / "app.schema.json").read_text())
-    validator = jsonschema.Draft202012Validator(schema)
-    validator.check_schema(schema)
-    assert list(validator.iter_errors(app)) == []
-    for mistake in (
+def test_the_app_is_as_the_host_documents_it(app: Any, tmp_path: Path) -> None:
+    schema = ("--schemafile", str(ROOT / "tests" / "app.schema.json"))
+    assert faulty(ROOT / "app.json", *schema) == set()
+    mistakes: list[dict[str, Any]] = [
         {"formations": {}},
         {"env": {"Q_WORKERS": {"value": 1}}},
         {"formation": {"web": {"quantity": "1"}}},
         {"addons": ["Heroku Postgres"]},
-    ):
-        assert not validator.is_valid({**app, **mistake}), mistake
+    ]
+    assert all_faulty([{**app, **mistake} for mistake in mistakes], tmp_path, *schema)
 
 
-def test_what_the_default_formation_keeps_open_fits_twice_into_a_small_plan(app: Any) -> None:
+def test_the_app_runs_on_a_stack_that_the_host_still_builds(app: Any) -> None:
+    assert app["stack"] == "heroku-26"
+
+
+def test_what_the_default_formation_keeps_open_fits_twice_into_a_small_plan() -> None:
     """As the documentation counts; tests/test_deploy.py counts what there really is."""
-    variables, formation = app_variables(), app["formation"]
-    web = formation["web"]["quantity"] * int(variables["WEB_CONCURRENCY"])
-    nodes = formation["worker"]["quantity"] * (3 + int(variables["Q_WORKERS"]))
-    assert 2 * (web + nodes) <= 20
+    for deployment in (heroku(), render()):
+        web, worker = deployment.web, deployment.worker
+        processes = web.quantity * int(web.variables["WEB_CONCURRENCY"])
+        nodes = worker.quantity * (3 + int(worker.variables["Q_WORKERS"]))
+        assert 2 * (processes + nodes) <= 20
+
+
+# --- render.yaml ----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def blueprint() -> Any:
+    return of_yaml("render.yaml")
+
+
+def test_the_blueprint_is_as_the_host_documents_it(blueprint: Any, tmp_path: Path) -> None:
+    schema = ("--schemafile", str(ROOT / "tests" / "render.schema.json"))
+    assert faulty(ROOT / "render.yaml", *schema) == set()
+    web, worker = blueprint["services"]
+    (database,) = blueprint["databases"]
+    mistakes: list[dict[str, Any]] = [
+        {"service": []},
+        {"services": [{**web, "startcommand": "gunicorn"}]},
+        {"services": [{**worker, "healthCheckPath": "/healthz"}]},
+        {"services": [{**web, "plan": "basic"}]},
+        {"services": [{**web, "envVars": [{"key": "PROXIES", "value": 2}]}]},
+        {"services": [{**web, "envVars": [{"key": "PROXIES"}]}]},
+        {"databases": [{**database, "plan": "starter"}]},
+        {"databases": [{**database, "diskSizeGB": 7}]},
+    ]
+    assert all_faulty([{**blueprint, **mistake} for mistake in mistakes], tmp_path, *schema)
+
+
+def test_the_blueprint_refers_to_what_it_has(blueprint: Any) -> None:
+    (database,) = blueprint["databases"]
+    assert database["ipAllowList"] == []
+    web, worker = blueprint["services"]
+    assert (web["type"], worker["type"]) == ("web", "worker")
+    assert web["healthCheckPath"] == "/healthz"
+    for service in (web, worker):
+        by_name = {each["key"]: each for each in service["envVars"]}
+        assert len(by_name) == len(service["envVars"])
+        assert by_name["DATABASE_URL"]["fromDatabase"]["name"] == database["name"]
+    for name in ("SECRET_KEY", "ADMIN_PASSWORD"):
+        (generated,) = [each for each in web["envVars"] if each["key"] == name]
+        assert generated == {"key": name, "generateValue": True}
+
+
+# --- compose.yaml ---------------------------------------------------------------------
+
+
+def test_compose_is_as_it_is_documented(tmp_path: Path) -> None:
+    schema = ("--builtin-schema", "vendor.compose-spec")
+    assert faulty(ROOT / "compose.yaml", *schema) == set()
+    mistake = {"services": {"web": {"imagine": "sumsite"}}}
+    assert all_faulty([mistake], tmp_path, *schema)
+
+
+@pytest.mark.parametrize("name", ["SECRET_KEY", "POSTGRES_PASSWORD", "ALLOWED_HOSTS"])
+def test_what_has_no_default_is_asked_for(name: str) -> None:
+    with pytest.raises(LookupError, match=f"{name} is missing a value: give .env"):
+        composed({key: value for key, value in DOT_ENV.items() if key != name})
+
+
+def test_what_bin_dev_wrote_into_env_makes_no_site_of_developers() -> None:
+    for kind in compose().kinds.values():
+        assert kind.variables["DEBUG"] == "0"
+        assert kind.variables["PROXIES"] == "1"
+        assert kind.variables["PORT"] == "8000"
+
+
+def test_the_parts_of_compose_fit_together() -> None:
+    services = composed(DOT_ENV)["services"]
+    assert set(services) == {"caddy", "web", "worker", "release", "database"}
+    given = services["database"]["environment"]
+    address = urlsplit(services["web"]["environment"]["DATABASE_URL"])
+    assert (address.hostname, address.port) == ("database", None)
+    assert (address.username, address.password) == (
+        given["POSTGRES_USER"],
+        given["POSTGRES_PASSWORD"],
+    )
+    assert address.path == f"/{given['POSTGRES_USER']}", "the image's default"
+    caddyfile = (ROOT / "deploy" / "Caddyfile").read_text()
+    assert f"reverse_proxy web:{services['web']['environment']['PORT']} {{" in caddyfile
+    assert set(re.findall(r"{\$(\w+)", caddyfile)) == set(services["caddy"]["environment"])
+    assert [name for name, service in services.items() if "ports" in service] == ["caddy"]
+    named = {
+        volume.partition(":")[0] for each in services.values() for volume in each.get("volumes", [])
+    }
+    assert set(composed(DOT_ENV)["volumes"]) == {name for name in named if "/" not in name}
+
+
+def test_compose_releases_once_before_it_serves_and_gives_time_to_stop() -> None:
+    services = composed(DOT_ENV)["services"]
+    released = {"release": {"condition": "service_completed_successfully"}}
+    assert services["web"]["depends_on"] == services["worker"]["depends_on"] == released
+    assert services["release"]["depends_on"] == {"database": {"condition": "service_healthy"}}
+    assert services["release"]["restart"] == "no"
+    assert services["caddy"]["depends_on"] == {"web": {"condition": "service_healthy"}}
+    example = (ROOT / ".env.example").read_text()
+    grace = re.search(r"^Q_GRACE=(\d+)$", example, re.M)
+    assert grace
+    assert int(services["worker"]["stop_grace_period"].rstrip("s")) >= int(grace[1]) + 10
+    conf = gunicorn(DEBUG="0")
+    assert int(services["web"]["stop_grace_period"].rstrip("s")) > conf["graceful_timeout"]
+
+
+# --- all of them ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", list(DEPLOYMENTS))
+def test_every_host_runs_the_lines_of_the_procfile(name: str) -> None:
+    assert list(DEPLOYMENTS) == ["heroku", "render", "compose"]
+    for kind, process in DEPLOYMENTS[name]().kinds.items():
+        line = process.line.replace("env GUNICORN_CMD_ARGS= ", "")
+        assert line.removeprefix("exec ") == lines("Procfile")[kind].removeprefix("exec ")
+        assert line.startswith("exec ") or kind == "release"
+
+
+@pytest.mark.parametrize("name", ["heroku", "render"])
+def test_hosts_set_variables_that_the_site_reads(name: str) -> None:
+    documented = set(re.findall(r"^([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.M))
+    for process in DEPLOYMENTS[name]().kinds.values():
+        assert set(process.variables) <= documented
 
 
 # --- requirements ---------------------------------------------------------------------
@@ -130,10 +266,10 @@ def ranges(name: str) -> dict[str, Requirement]:
     return {canonicalize_name(each.name): each for each in asked}
 
 
-def pins(name: str) -> set[tuple[str, str]]:
-    """Packages and their versions; of some there is one for older Pythons and one for newer."""
+def pins(name: str) -> list[tuple[str, str]]:
+    """Package and version; of a package more than one where they depend on the Python."""
     text = (ROOT / name).read_text()
-    return set(re.findall(r"^([a-z0-9._-]+)==(\S+)", text, re.M))
+    return re.findall(r"^([a-z0-9._-]+)==(\S+)", text, re.M)
 
 
 @pytest.mark.parametrize("name", ["requirements", "requirements-dev"])
@@ -142,7 +278,7 @@ def test_every_range_is_pinned_and_every_pin_has_its_hashes(name: str) -> None:
     asked = ranges(f"{name}.in")
     assert asked
     for package, requirement in asked.items():
-        versions = [version for name, version in pinned if name == package]
+        versions = [version for name_, version in pinned if name_ == package]
         assert versions, f"{package} is not pinned: bin/requirements"
         assert all(map(requirement.specifier.contains, versions)), "bin/requirements"
         assert len(requirement.specifier) == 2, f"{requirement}: from which version, below which?"
@@ -161,16 +297,10 @@ def test_the_pins_name_no_index_and_no_machine(name: str) -> None:
 def test_development_has_the_packages_of_production() -> None:
     production = pins("requirements.txt")
     assert len(production) > 10
-    assert production <= pins("requirements-dev.txt")
+    assert set(production) <= set(pins("requirements-dev.txt"))
 
 
 # --- Dockerfile -----------------------------------------------------------------------
-
-
-def instructions() -> list[tuple[str, str]]:
-    """The Dockerfile's instructions in order: name and the rest of the line."""
-    text = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
-    return re.findall(r"^([A-Z]+) +(.+)$", text, re.M)
 
 
 def test_the_image_is_built_in_two_stages_and_runs_as_nobody_in_particular() -> None:
@@ -194,8 +324,7 @@ def test_what_the_image_copies_is_there() -> None:
 
 
 def test_the_image_runs_what_the_procfile_does() -> None:
-    (command,) = [rest for name, rest in instructions() if name == "CMD"]
-    assert lines("Procfile")["web"] == f"exec {' '.join(json.loads(command))}"
+    assert lines("Procfile")["web"] == f"exec {' '.join(json.loads(instruction('CMD')))}"
     assert lines("Procfile")["worker"].removeprefix("exec ") in (ROOT / "Dockerfile").read_text()
 
 
@@ -210,12 +339,34 @@ def test_no_secret_and_nothing_of_a_developers_gets_into_the_image() -> None:
 # --- .python-version ------------------------------------------------------------------
 
 
-def test_the_python_is_the_one_that_everything_else_names() -> None:
+def test_hosts_run_a_python_that_ci_tests() -> None:
+    """Of the running one nothing is said: the tests run on several."""
     version = (ROOT / ".python-version").read_text().strip()
-    assert version == "3.11"
-    assert f"python{version}" in (ROOT / "bin" / "setup.sh").read_text()
-    assert f'python_version = "{version}"' in (ROOT / "pyproject.toml").read_text()
-    assert f"{sys.version_info.major}.{sys.version_info.minor}" == version
+    linux = of_yaml(".github/workflows/ci.yml")["jobs"]["linux"]
+    assert version in linux["strategy"]["matrix"]["python"]
+    assert "3.11" in linux["strategy"]["matrix"]["python"], (
+        "the oldest, which the pins are made for"
+    )
+    assert 'python_version = "3.11"' in (ROOT / "pyproject.toml").read_text()
+    assert "--python-version 3.11" in (ROOT / "bin" / "requirements").read_text()
+
+
+# --- .github/workflows ----------------------------------------------------------------
+
+
+def test_the_workflow_is_as_github_documents_it() -> None:
+    workflow = ROOT / ".github" / "workflows" / "ci.yml"
+    assert faulty(workflow, "--builtin-schema", "vendor.github-workflows") == set()
+
+
+def test_ci_runs_on_every_python_that_is_supported_and_on_a_mac() -> None:
+    jobs = of_yaml(".github/workflows/ci.yml")["jobs"]
+    assert jobs["linux"]["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13", "3.14"]
+    assert jobs["linux"]["container"] == "python:${{ matrix.python }}-bookworm"
+    assert {"run": "bash .ci/run"} in jobs["linux"]["steps"]
+    assert jobs["macos"]["runs-on"].startswith("macos-")
+    for job in jobs.values():
+        assert job["timeout-minutes"]
 
 
 # --- gunicorn.conf.py -----------------------------------------------------------------
