@@ -203,10 +203,8 @@ if "EMAIL_BACKEND" not in _mail:
     )
 SENDS_MAIL = not _mail["EMAIL_BACKEND"].endswith(".dummy.EmailBackend")
 _mail["EMAIL_TIMEOUT"] = _mail["EMAIL_TIMEOUT"] or 10  # seconds for a server that says nothing
-if hasattr(mail, "mailers"):  # Django 6.1 and later
-    MAILERS = {"default": mailer(_mail)}
-else:
-    vars().update(_mail)
+# Django 6.1 has one setting for these, and warns of them.
+vars().update({"MAILERS": {"default": mailer(_mail)}} if hasattr(mail, "mailers") else _mail)
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "") or "webmaster@localhost"
 PASSWORD_RESET_TIMEOUT = 60 * 60  # seconds that the link in such a mail works
 

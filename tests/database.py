@@ -104,16 +104,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def is_quick(item: pytest.Item) -> bool:
-    """Whether a test starts no process and takes no time to speak of, or is a main path."""
-    if item.get_closest_marker("main_path"):
-        return True
-    folder = item.path.parent.name
+    """Whether a test starts no process, or is a main path, and takes no time to speak of."""
+    marks = {mark.name for mark in item.iter_markers()}
     starts = {"processes", "reader", "site", "page"} & set(getattr(item, "fixturenames", ()))
-    return (
-        not starts
-        and folder not in ("workers", "chaos", "browser")
-        and not (item.get_closest_marker("thorough"))
-    )
+    starts |= {"workers", "chaos", "browser"} & {item.path.parent.name}
+    return "thorough" not in marks and (not starts or "main_path" in marks)
 
 
 def chromium() -> str | None:

@@ -130,6 +130,7 @@ def test_a_session_has_half_of_its_address_wherever_it_goes(db: None, settings: 
     assert_refused(program("10.0.0.1").get("/sum-start/?n=5"), "Your address has 4")
 
 
+@pytest.mark.thorough
 def test_two_hundred_runs_with_a_new_cookie_each_are_one_addresss(db: None) -> None:
     """Within the default limits an address has a quarter of all runs, whatever cookies it sends."""
     replies = [
@@ -142,6 +143,7 @@ def test_two_hundred_runs_with_a_new_cookie_each_are_one_addresss(db: None) -> N
     assert program("10.0.0.2").get("/sum-start/?n=5").status_code == 200
 
 
+@pytest.mark.thorough
 def test_a_new_cookie_jar_whenever_one_is_full_wins_nothing(db: None) -> None:
     jar = Client(headers={"accept": HTML})
     for _ in range(100):
@@ -453,6 +455,7 @@ def test_a_retry_is_held_to_the_same(known_speed: None) -> None:
 # --- what is kept ---------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 def test_ten_runs_of_ten_thousand_chunks_are_too_much_for_an_hour(db: None, settings: Any) -> None:
     statuses = [
         program().get("/split-sum-start/?n=10000&chunk_size=1").status_code for _ in range(10)

@@ -32,7 +32,7 @@ from tests.processes import (
     wait_until,
 )
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.thorough]
 
 #: Blanks, an umlaut, and what means something in an address or a pattern.
 ODD = "Meine Übung #1 [50%41?]"

@@ -173,6 +173,7 @@ def test_no_orphan_outlives_a_killed_supervisor(processes: Processes, portable: 
     assert not alive
 
 
+@pytest.mark.thorough
 def test_a_dead_nodes_tasks_are_taken_over_when_its_lease_ends(processes: Processes) -> None:
     first = processes.node(Q_LEASE="3")
     task_id = async_task("time.sleep", 4)
@@ -183,6 +184,7 @@ def test_a_dead_nodes_tasks_are_taken_over_when_its_lease_ends(processes: Proces
     assert done.attempt == 2
 
 
+@pytest.mark.thorough
 def test_a_task_may_run_longer_than_its_lease(processes: Processes) -> None:
     for _ in range(2):
         processes.node(Q_LEASE="3")
@@ -250,6 +252,7 @@ def test_a_timeout_is_a_failure_at_once_with_the_seconds(processes: Processes) -
     assert node.stop() == 0
 
 
+@pytest.mark.thorough
 def test_a_task_that_never_returns_to_python_is_killed_at_its_limit(processes: Processes) -> None:
     node = processes.node()
     task_id = async_task("builtins.sum", range(10**12), timeout=1)
@@ -269,6 +272,7 @@ def test_a_result_that_cannot_be_pickled_is_a_failure_with_the_reason(
     assert failed.error.startswith("TypeError: the result can't be pickled")
 
 
+@pytest.mark.thorough
 def test_a_node_started_again_takes_back_what_its_dead_one_held(processes: Processes) -> None:
     first = processes.node(Q_LEASE="600")
     task_id = async_task("time.sleep", 2)
@@ -301,6 +305,7 @@ def test_a_node_reloads_when_the_code_changes(processes: Processes, tmp_path: Pa
 # --- cancelling -------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("function", ["stubborn", "deaf"])
 def test_a_cancelled_task_is_stopped_where_it_runs_and_nothing_else_is_hurt(
     processes: Processes, function: str
