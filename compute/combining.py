@@ -19,9 +19,10 @@ from .computation import LONGEST, Computation, ComputationError, plain
 from .computations import all_computations
 from .models import Run, RunState, function_of
 from .queue import overview
-from .queue.call import UnknownHereError, persistently, shorten
+from .queue.call import UnknownHereError, persistently
 from .queue.models import JobState
 from .queue.results import in_order
+from .queue.text import shorten
 
 log = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from django.db import Error, InterfaceError, OperationalError, connection
 
 from . import given as filled
 from .chunking import MAX_CHUNKS
-from .queue.call import one_line, shorten
+from .queue.text import one_line, shorten
 from .refusals import refusal_of
 
 Form = TypeVar("Form", bound=forms.Form)

@@ -21,7 +21,8 @@ from django.utils.functional import Promise
 
 from .computation import Computation
 from .forms import form_for
-from .queue.call import one_line, path_of, shorten
+from .queue.call import path_of
+from .queue.text import one_line, shorten
 
 #: What an address takes (`<slug:name>`), a column of 100 characters, and a terminal, for
 #: which a word that begins with a hyphen is an option.

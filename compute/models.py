@@ -22,10 +22,11 @@ from .computation import LONGEST, Computation, ComputationError, plain, sampled_
 from .computations import all_computations
 from .given import Given
 from .queue import overview
-from .queue.call import UnknownHereError, one_line, path_of, shorten
+from .queue.call import UnknownHereError, path_of
 from .queue.fanout import async_iter
 from .queue.models import Job, JobQuerySet, JobState, Node
 from .queue.results import in_order, plain_result
+from .queue.text import one_line, shorten
 
 log = logging.getLogger(__name__)
 

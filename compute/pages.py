@@ -27,8 +27,9 @@ from .masking import shown_to
 from .models import Progress, Run, Sweep, as_kept
 from .owners import listed, may_manage, mine, sees_all
 from .queue import overview
-from .queue.call import shorten, shown_arguments
+from .queue.call import shown_arguments
 from .queue.models import UNSETTLED, Job, Node
+from .queue.text import shorten
 
 RUNS_PER_PAGE = 20
 #: How long a queue server that is gone stays on the page of nodes.

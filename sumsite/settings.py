@@ -35,6 +35,7 @@ if not SECRET_KEY:
         "SECRET_KEY is not set. On your own machine run bin/dev, which writes one "
         "into .env; on a host set the variable (app.json asks for it)."
     )
+SECRET_KEY_FALLBACKS: list[str] = env.list("SECRET_KEY_FALLBACKS", [])
 ADMIN_PASSWORD = env.str("ADMIN_PASSWORD", "")
 LOG_LEVEL = env.str("LOG_LEVEL", "INFO").upper()
 LOG_FORMAT = env.str("LOG_FORMAT", "lines")

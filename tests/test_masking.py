@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from compute.computations.sums import SUM
 from compute.masking import masked
 from compute.models import Run
-from compute.queue.call import one_line
 from compute.queue.fanout import async_iter
 from compute.queue.models import Job, JobState, Node
+from compute.queue.text import one_line
 from tests.conftest import check, run_jobs
 
 HTML = "text/html"

@@ -54,7 +54,7 @@ def load(folders: Iterable[str], package: str) -> Loaded:
     """Import every module of a package, take what each declares, and log what is wrong."""
     # Here, for a module of this folder can be imported without Django's apps.
     from compute.declarations import Problem, problems_of
-    from compute.queue.call import one_line
+    from compute.queue.text import one_line
 
     found: dict[str, Computation] = {}
     problems: list[Problem] = []

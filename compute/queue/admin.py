@@ -17,7 +17,6 @@ from django_q.models import Failure, OrmQ, Schedule, Success
 
 from . import bulk
 from .bulk import Done
-from .call import shorten, shown
 from .lists import (
     FewValues,
     LightAdmin,
@@ -27,6 +26,8 @@ from .lists import (
     value_block,
 )
 from .models import Job, JobState, Node
+from .scheduler import arguments
+from .text import shorten, shown
 
 #: How many kinds of failures are listed, those with the most first.
 KINDS_SHOWN = 20
@@ -294,10 +295,15 @@ class QueueAdmin(LightAdmin, django_q.admin.QueueAdmin):
 
 
 class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
-    """Refuses a cron expression that is missing, or that names no time."""
+    """Refuses arguments that can't be read, and a cron expression that names no time."""
 
     def clean(self) -> dict[str, Any]:
         given = cast("dict[str, Any]", super().clean())
+        for field in ("args", "kwargs"):
+            try:
+                arguments(**{"args": None, "kwargs": None, field: given.get(field)})
+            except ValueError as error:
+                self.add_error(field, str(error))
         if given.get("schedule_type") == Schedule.CRON and "cron" in given:
             try:
                 Schedule(schedule_type=Schedule.CRON, cron=given["cron"] or "").calculate_next_run()

@@ -3,29 +3,42 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db.models import F
 from django.db.models.functions import Now
+from django.utils import timezone
 from django_q.brokers.orm import ORM
 from django_q.conf import Conf
 from django_q.humanhash import humanize
-from django_q.models import OrmQ
+from django_q.models import OrmQ, Task
 from django_q.signing import BadSignature, SignedPackage
 
-from .call import one_line, shorten, take_enqueuing
+from . import packages
+from .call import Call
 from .claims import Lease, claim
 from .entry import enter
-from .models import Job, JobState, Node
+from .models import UNSETTLED, Job, JobState, Node
+from .text import one_line, shorten
 from .writes import turn
 
 log = logging.getLogger(__name__)
 
 #: Seconds between two signs of life in the database.
 SIGN_OF_LIFE = 1
+
+#: How long a package that was signed with another key is left to others.
+FOREIGN_PAUSE = timedelta(seconds=5)
+#: How long after it was queued it counts as nobody's.
+FOREIGN_LIMIT = timedelta(days=1)
+#: Seconds between two lines in the log about such packages.
+FOREIGN_LOG = 60
 
 
 class NoCache:
@@ -52,17 +65,21 @@ class DatabaseBroker(ORM):
     ended: int = 0
 
     _written: tuple[float, str] = (0.0, "")
+    _foreign: float = -math.inf
 
     @staticmethod
     def get_cache() -> NoCache:
         return NoCache()
 
     def enqueue(self, task: str) -> int:
-        """Queue a signed package and its Job, both or neither; the queue id."""
-        package = take_enqueuing()
-        if package and not is_of(task, package):  # left over from one that couldn't be signed
-            package = None
-        return enter(self.list_key, task, package)
+        """Queue a signed package and its Job, both or neither; the queue id.
+
+        TypeError for a task that no worker could read: with an argument, for one, that can
+        be pickled and not unpickled. What this site has not signed has no Job.
+        """
+        read = packages.read_back(task)
+        of_ours = read is not None and isinstance(read["func"], Call)
+        return enter(self.list_key, task, read if of_ours else None)
 
     def dequeue(self) -> list[tuple[Lease, str]] | None:
         """Claim the oldest task, or wait a moment; a missing database is only waited for."""
@@ -79,20 +96,42 @@ class DatabaseBroker(ORM):
     def unpack(self, lease: Lease, package: str) -> dict[str, Any] | None:
         """The task in a claimed package. One that can't be read is given up, and is None.
 
-        (It would come again for ever: django-q2's pusher survives a wrong signature and
-        dies of anything else.) The signature is checked before anything is unpickled. What
-        names a class that this code lacks is left to nodes of the code that queued it.
+        What names a class that this code lacks is left to nodes of the code that queued it;
+        what was signed with another key to nodes that have it, for as long as it takes.
         """
         try:
-            task: dict[str, Any] = SignedPackage.loads(package)
-            if not is_task(task):
-                raise TypeError("it has not the shape of a task")
+            return packages.read(package)
+        except packages.ForeignError as error:
+            self.leave(lease, error)
         except Exception as error:  # whatever a pickle may raise
             held = Job.objects.filter(queue_id=lease.queue_id, delivery=lease.delivery)
             if not (isinstance(error, ImportError | AttributeError) and held.postpone()):
                 self.give_up(lease, error)
-            return None
-        return task
+        return None
+
+    def leave(self, lease: Lease, error: packages.ForeignError) -> None:
+        """Leave a package with another key to nodes that have it; no try is counted.
+
+        After a day, in which none of these came, its job fails, and can be retried.
+        """
+        jobs = Job.objects.filter(queue_id=lease.queue_id)
+        waited = jobs.filter(queued_at__lt=Now() - FOREIGN_LIMIT)
+        if waited.exists() or jobs.exclude(state__in=UNSETTLED).exists():
+            self.give_up(lease, error)
+            return
+        with transaction.atomic():
+            held = jobs.filter(delivery=lease.delivery)
+            held.filter(attempt__gt=0).unsettled().update(attempt=F("attempt") - 1)
+            if not held.give_back(Now() + FOREIGN_PAUSE):
+                OrmQ.objects.filter(pk=lease.queue_id).update(lock=Now() + FOREIGN_PAUSE)
+        now = time.monotonic()
+        if now - self._foreign > FOREIGN_LOG:
+            self._foreign = now
+            log.warning(
+                "task %s in the queue was signed with another SECRET_KEY, "
+                "it and its like are left to nodes that have that",
+                lease.queue_id,
+            )
 
     def claim(self, limit: int) -> list[tuple[Lease, str]]:
         """Lease up to `limit` tasks that nobody holds, oldest first; no two claims get the same.
@@ -124,14 +163,25 @@ class DatabaseBroker(ORM):
         super().delete(ack_id.queue_id if isinstance(ack_id, Lease) else ack_id)
 
     def fail(self, ack_id: Lease) -> None:
-        self.give_up(ack_id, BadSignature("it was signed with another SECRET_KEY"))
+        self.give_up(ack_id, BadSignature("it could not be read"))
 
     def give_up(self, lease: Lease, error: Exception) -> None:
-        """Take a package that can't be read out of the queue; its job has failed."""
+        """Take a package that can't be read out of the queue; its job has failed.
+
+        One without a job is listed with the failed tasks, too: nothing goes without a trace.
+        """
+        why = f"the queued task can't be read: {one_line(error)}"
         with transaction.atomic():
-            job = Job.objects.filter(queue_id=lease.queue_id).unsettled().first()
+            jobs = Job.objects.filter(queue_id=lease.queue_id)
+            job = jobs.unsettled().first()
             if job is not None:
-                job.fail(f"the queued task can't be read: {one_line(error)}", type(error).__name__)
+                job.fail(why, type(error).__name__)
+            elif not jobs.exists():
+                name, now = f"package {lease.queue_id}", timezone.now()
+                record = Task(id=uuid4().hex, name=name, func="", started=now, stopped=now)
+                record.result, record.success, record.attempt_count = why, False, 1
+                record.save(force_insert=True)
+                log.error("failed: %s: %s", name, why)
             self.delete(lease)
 
     # --- statistics: rows of Node, where django-q2 wants a cache -----------------------
@@ -169,23 +219,6 @@ class DatabaseBroker(ORM):
 
     def get_stats(self, pattern: str) -> list[str]:
         return list(Node.objects.alive().values_list("stat", flat=True))
-
-
-def is_task(package: Any) -> bool:
-    """Whether a worker can run it; what it holds beyond this is let be."""
-    return (
-        isinstance(package, dict)
-        and package.keys() >= {"id", "name", "func"}
-        and isinstance(package.get("args"), tuple | list)
-        and isinstance(package.get("kwargs"), dict)
-    )
-
-
-def is_of(signed: str, task: dict[str, Any]) -> bool:
-    try:
-        return bool(SignedPackage.loads(signed)["id"] == task["id"])
-    except Exception:  # no package of django-q2's at all
-        return False
 
 
 def node_name(node: str) -> str:

@@ -18,10 +18,10 @@ from django.db.models.functions import Now
 from django_q.models import Failure, OrmQ, Success, Task
 from django_q.tasks import async_task
 
-from .call import one_line
 from .fanout import async_iter
 from .models import BATCH, Job, batched
 from .signals import groups_changed
+from .text import one_line
 
 log = logging.getLogger(__name__)
 

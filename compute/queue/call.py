@@ -10,6 +10,7 @@ while a lock is held that its sentinel needs (`post_execute_in_worker`).
 from __future__ import annotations
 
 import logging
+import math
 import os
 import pickle
 import pydoc
@@ -18,7 +19,6 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import nullcontext
-from contextvars import ContextVar
 from functools import partial
 from typing import Any, TypeVar
 
@@ -30,35 +30,30 @@ from django_q.conf import Conf
 from django_q.exceptions import TimeoutException
 from django_q.humanhash import humanize
 from django_q.models import OrmQ, Task
+from django_q.signals import call_hook
 from django_q.signing import SignedPackage
 from django_q.tasks import async_chain
 from picklefield.fields import PickledObject, dbsafe_decode, dbsafe_encode
 
+from . import leftovers
 from .claims import Lease
 from .logs import about
 from .models import Job, JobState
 from .outcomes import settle
+from .text import message_of, one_line, shorten, shown, storable
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-#: The task that `async_task` is about to hand to the broker, which sees only its
-#: signed form. Taken by the broker's `enqueue`.
-enqueuing: ContextVar[dict[str, Any] | None] = ContextVar("enqueuing", default=None)
-
 #: Seconds between the tries to write to a database that is away: a minute in all.
 PAUSES = (0.1, 0.2, 0.5, 1, 2, 4, 8, 15, 30)
 
+#: What stands for no time limit, as a task's `timeout`.
+NO_LIMIT = -1
+
 #: What a task run inside the request (`sync=True`) has: no queue, no claim, one attempt.
 IN_REQUEST = Lease(queue_id=0, delivery=1, attempt=1)
-
-
-def take_enqueuing() -> dict[str, Any] | None:
-    """What `async_task` is enqueuing, for the one broker that it hands it to."""
-    task = enqueuing.get()
-    enqueuing.set(None)
-    return task
 
 
 class UnknownHereError(ValueError):
@@ -115,10 +110,7 @@ class Call:
             self.task["dropped"] = True
             return None
         try:
-            try:
-                result = self.resolve()(*args, **kwargs)
-            finally:
-                signal.alarm(0)  # the time limit is the function's, not the bookkeeping's
+            result = self.run(args, kwargs)
             stored = pickled(result)
         except BaseException as error:
             if isinstance(error, UnknownHereError) and persistently(delivery.postpone):
@@ -140,6 +132,22 @@ class Call:
             self.task["error_class"], self.task["error"] = type(error).__name__, one_line(error)
             raise
         return result
+
+    def run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call the function within its time, and see that it leaves nothing open."""
+        function = self.resolve()
+        with leftovers.removed(self.task["name"]) if self.in_worker else nullcontext():
+            try:
+                limit = self.task.get("limit", NO_LIMIT)
+                if self.in_worker and limit != math.ceil(limit):
+                    signal.setitimer(signal.ITIMER_REAL, limit)
+                return function(*args, **kwargs)
+            finally:
+                signal.alarm(0)  # the time limit is the function's, not the bookkeeping's
+
+    @property
+    def in_worker(self) -> bool:
+        return not self.task.get("sync")
 
     def resolve(self) -> Callable[..., Any]:
         if not isinstance(self.func, str):
@@ -198,26 +206,32 @@ class Delivery:
         job = Job(
             task_id=self.task["id"], delivery=self.lease.delivery, queue_id=self.lease.queue_id
         )
-        record = None
-        if not success or self.task.get("save", True):
-            record = self.record(success, stored)
+        hook = self.task.get("hook")
+        saved = not success or self.task.get("save", True)
+        record = self.record(success, stored) if saved or hook else None
         chain = self.task.get("chain") if success and not self.task.get("sync") else None
         # Who has more to do for this task, or may be ended by it, does not take another yet.
-        then = self.claim_ahead if success and not (chain or self.task.get("hook")) else None
+        then = self.claim_ahead if success and not (chain or hook) else None
         # On its own it is one write; a caller's transaction (`sync=True`) needs a savepoint.
         whole = transaction.atomic() if chain or connection.in_atomic_block else nullcontext()
         with whole:
-            if not settle(job, {"state": state, **outcome}, record, then):
+            if not settle(job, {"state": state, **outcome}, record if saved else None, then):
                 log.warning("%s: its lease was lost, the outcome is dropped", self.task["name"])
                 return False
             if chain:  # a failed step holds its chain; django-q2 itself would go on
                 async_chain(list(chain), group=self.task.get("group"), sync=False)
-        if record is not None:  # hooks run after the transaction
+        if record is not None:
             record.result = result
-            transaction.on_commit(
-                lambda: post_save.send_robust(Task, instance=record, created=True, raw=False)
-            )
+            transaction.on_commit(partial(self.tell, record, saved))
         return True
+
+    @staticmethod
+    def tell(record: Task, saved: bool) -> None:
+        """Call the task's hook, as django-q2 does when it has saved a record."""
+        if saved:
+            post_save.send_robust(Task, instance=record, created=True, raw=False)
+        else:
+            call_hook(Task, record)
 
     def record(self, success: bool, stored: str | None) -> Task:
         """django-q2's own record, for its admin pages and `django_q.tasks.result`."""
@@ -245,9 +259,7 @@ def wrap(sender: Any, task: dict[str, Any], **kwargs: Any) -> None:
             "django_q.tasks.async_iter collects its results in a cache, which loses them. "
             "Call compute.queue.fanout.async_iter instead: same arguments, results in rows."
         )
-    for option, length in (("group", 100), ("hook", 256)):
-        if len(str(task.get(option) or "")) > length:
-            raise ValueError(f"{option} has over {length} characters, more than a task keeps")
+    check_options(task)
     if task.get("cached"):
         task["cached"] = False  # results are rows, there is no cache
     func = task["func"]
@@ -259,8 +271,31 @@ def wrap(sender: Any, task: dict[str, Any], **kwargs: Any) -> None:
     if task.get("sync"):
         queued = {key: value for key, value in task.items() if key != "sync"}
         job_for(task, queue=Conf.CLUSTER_NAME, payload=SignedPackage.dumps(queued)).save()
-    else:
-        enqueuing.set(task)
+
+
+def check_options(task: dict[str, Any]) -> None:
+    """Refuse, at the call, what would only fail in a worker or in the database."""
+    for option, length in (("group", 100), ("hook", 256), ("cluster", 100)):
+        text = str(task.get(option) or "")
+        if len(text) > length:
+            raise ValueError(f"{option} has over {length} characters, more than a task keeps")
+        if storable(text) != text:
+            raise ValueError(f"{option} has a character that no database stores: {text!r}")
+    if not isinstance(task["name"], str):
+        raise TypeError(f"task_name is no text: {shown(task['name'])}")
+    if "timeout" in task:
+        seconds = task["timeout"]
+        if (
+            not isinstance(seconds, int | float)
+            or isinstance(seconds, bool)
+            or not (seconds == NO_LIMIT or 0 < seconds < 2**31)
+        ):
+            raise ValueError(
+                f"timeout is {shown(seconds)}; give seconds, more than 0 and below 2^31, "
+                f"or {NO_LIMIT} for none"
+            )
+        # django-q2's worker takes whole seconds; the Call sets the exact limit.
+        task["limit"], task["timeout"] = seconds, math.ceil(seconds)
 
 
 def default_name(call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
@@ -321,36 +356,3 @@ def path_of(func: Callable[..., Any]) -> str | None:
     module, name = getattr(func, "__module__", None), getattr(func, "__qualname__", None)
     path = f"{module}.{name}"
     return path if module and name and pydoc.locate(path) is func else None
-
-
-def shown(value: Any) -> str:
-    try:
-        return repr(value)
-    except Exception:  # whatever a __repr__ may raise
-        return f"<{type(value).__name__}>"
-
-
-def shorten(text: str, length: int) -> str:
-    """At most `length` characters, and none that a database does not store."""
-    text = storable(text)
-    return text if len(text) <= length else f"{text[: length - 1]}…"
-
-
-def storable(text: str) -> str:
-    """A text that databases and pages take: what UTF-8 can't say, as \\udce9 is, escaped."""
-    return text.replace("\0", "").encode("utf-8", "backslashreplace").decode()
-
-
-def message_of(error: BaseException) -> str | None:
-    """What an error says; None if it can't even say that."""
-    try:
-        return str(error)
-    except Exception:  # whatever a __str__ may raise
-        return None
-
-
-def one_line(error: BaseException) -> str:
-    """An error as one line of at most 500 characters: class and message."""
-    message = " ".join((message_of(error) or "").split())
-    name = type(error).__name__
-    return shorten(f"{name}: {message}" if message else name, 500)

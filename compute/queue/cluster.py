@@ -34,11 +34,11 @@ from django.utils.autoreload import StatReloader
 from django_q.conf import Conf
 
 from . import kernel, schema
-from .call import one_line
 from .logs import in_node
 from .models import Job, Node
 from .sentinel import MARGIN, Frozen, ended, guard
 from .signals import watching
+from .text import one_line
 
 log = logging.getLogger(__name__)
 

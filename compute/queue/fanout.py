@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import uuid4
 
-from django.core.signing import TimestampSigner
 from django.db import connection, transaction
 from django.db.models import Model
 from django.utils import timezone
@@ -14,12 +13,13 @@ from django_q.brokers import get_broker
 from django_q.conf import Conf
 from django_q.models import OrmQ, Task
 from django_q.signals import pre_enqueue
-from django_q.signing import PickleSerializer
 from django_q.tasks import async_task
 
+from . import packages
 from .broker import DatabaseBroker
-from .call import Call, default_name, shorten, take_enqueuing
+from .call import Call, default_name
 from .models import FREE, Job, JobState
+from .text import shorten
 from .wakeup import notify
 
 
@@ -29,12 +29,11 @@ class Collector(DatabaseBroker):
     def __init__(self, list_key: str) -> None:
         super().__init__(list_key=list_key)
         self.packages: list[tuple[dict[str, Any], str]] = []
-        self.signer = TimestampSigner(key=Conf.SECRET_KEY, salt=Conf.PREFIX)
 
     def enqueue(self, task: str) -> int:
-        package = take_enqueuing()
-        assert package  # noqa: S101 - async_task has sent pre_enqueue, which sets it
-        self.packages.append((package, task))
+        read = packages.read_back(task)
+        assert read is not None  # noqa: S101 - async_task has just signed it
+        self.packages.append((read, task))
         return len(self.packages)
 
     def enqueue_another(self, args: tuple[Any, ...], name: str | None, position: int) -> None:
@@ -53,9 +52,9 @@ class Collector(DatabaseBroker):
             "kwargs": dict(first["kwargs"]),
             "started": timezone.now(),
         }
+        packages.check(args)
         pre_enqueue.send(sender="django_q", task=another)
-        signed = self.signer.sign_object(another, PickleSerializer, compress=Conf.COMPRESSED)
-        self.enqueue(signed)
+        self.packages.append((another, packages.write(another)))
 
 
 def async_iter(func: str | Callable[..., Any], args_iter: Sequence[Any], **kwargs: Any) -> str:

@@ -19,7 +19,8 @@ from django.template.response import TemplateResponse
 from django.utils.html import format_html
 
 from .bulk import Done
-from .call import shorten, shown, shown_arguments
+from .call import shown_arguments
+from .text import shorten, shown
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Model]

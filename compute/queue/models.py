@@ -17,9 +17,10 @@ from django.db import models, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 from django_q.models import OrmQ, Task
+from django_q.tasks import async_task
 from picklefield.fields import PickledObjectField
 
-from . import tally
+from . import hooks, tally
 from .logs import ids
 from .outcomes import settle
 from .requeue import requeue
@@ -302,7 +303,8 @@ class Job(models.Model):
     def fail(self, reason: str, error_class: str) -> bool:
         """Note a failure that its own worker could not: listed as the others are.
 
-        False if another delivery, or an outcome, was quicker. No hook runs.
+        False if another delivery, or an outcome, was quicker. Its hook is called by a task
+        of its own, for that is foreign code, and this may be a node's guard.
         """
         now = timezone.now()
         with transaction.atomic():
@@ -320,6 +322,7 @@ class Job(models.Model):
                 stopped=now,
                 result=reason,
                 success=False,
+                hook=task.get("hook"),
                 attempt_count=self.attempt,
             )
             outcome = {
@@ -331,6 +334,9 @@ class Job(models.Model):
             if not settle(self, outcome, record):
                 return False
             groups_changed.send(sender=Job, groups={self.group})
+            if record.hook:
+                name = f"hook of {self.name}"
+                async_task(hooks.call, self.pk, task_name=name, cluster=self.queue, save=False)
         function = tally.function_of(task)
         about = {
             **ids({"id": self.pk, "group": self.group, "position": self.position}),

@@ -14,11 +14,12 @@ from django_q.signals import post_execute
 from django_q.utils import close_old_django_connections
 
 from . import kernel, tally
-from .call import Call, one_line
+from .call import Call
 from .channels import STOP, Outbox
 from .logs import ids
 from .models import Job
 from .signals import groups_changed, looking_around
+from .text import one_line
 
 log = logging.getLogger(__name__)
 

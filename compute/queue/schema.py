@@ -13,7 +13,7 @@ from collections.abc import Callable
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
-from .call import one_line
+from .text import one_line
 
 log = logging.getLogger(__name__)
 

@@ -17,17 +17,16 @@ from django.db import DatabaseError, close_old_connections, connections
 from django_q.brokers import get_broker
 from django_q.cluster import Sentinel
 from django_q.conf import Conf
-from django_q.scheduler import scheduler
 from django_q.status import Stat
 from django_q.worker import worker
 
-from . import kernel
+from . import kernel, scheduler
 from .broker import SIGN_OF_LIFE
-from .call import one_line
 from .channels import STOP, Bell, Inbox, NoQueue, Outbox, Timer
 from .checkpoint import cut_log
 from .models import Job
 from .monitor import monitor
+from .text import one_line
 from .wakeup import listen
 
 log = logging.getLogger(__name__)
@@ -38,8 +37,6 @@ MARGIN = 1.5
 TIMEOUT_MARGIN = 3
 #: Why the sentinel itself ended a process.
 CANCELLED, FROZEN = "ran what has been cancelled", "was frozen"
-#: Seconds between two calls of django-q2's scheduler.
-SCHEDULE = 30
 
 
 class Flag:
@@ -78,7 +75,7 @@ class NodeSentinel(Sentinel):  # pragma: no cover - runs in forked processes (te
         self.dead: list[Any] = []  # workers whose end is not yet written down
         self.frozen = Frozen()
         self.ended = 0  # tasks, by workers that are gone
-        self.renewed = self.scheduled = self.noted = time.monotonic()
+        self.renewed = self.noted = time.monotonic()
         broker = get_broker()
         broker.node = cluster_id.hex
         super().__init__(Flag(), Flag(), cluster_id, broker=broker, start=False)
@@ -100,6 +97,16 @@ class NodeSentinel(Sentinel):  # pragma: no cover - runs in forked processes (te
     def spawn_monitor(self) -> Any:
         return self.spawn_process(monitor, self.result_queue, self.broker)
 
+    def spawn_scheduler(self) -> Any:
+        return self.spawn_process(scheduler.run, self.broker)
+
+    def spawn_cluster(self) -> None:
+        super().spawn_cluster()
+        self.helpers = ["monitor", "pusher"]
+        if Conf.SCHEDULER:
+            self.helpers.append("scheduler")
+            self.scheduler = self.spawn_scheduler()
+
     # --- the guard loop -----------------------------------------------------------------
 
     def guard(self) -> None:
@@ -115,7 +122,7 @@ class NodeSentinel(Sentinel):  # pragma: no cover - runs in forked processes (te
         kernel.end_if_orphaned()
         close_old_connections()  # one that has failed would go on failing
         cancelled = self.cancelled()
-        processes = [*self.pool, self.monitor, self.pusher]
+        processes = [*self.pool, *(getattr(self, role) for role in self.helpers)]
         all_frozen = self.frozen.among([process.pid for process in processes])
         for process in processes:
             frozen = process.pid in all_frozen
@@ -134,9 +141,6 @@ class NodeSentinel(Sentinel):  # pragma: no cover - runs in forked processes (te
         for step in (self.bury, self.renew, self.note_progress, cut_log, Stat(self).save):
             step()
             self.heartbeat.value += 1
-        if Conf.SCHEDULER and time.monotonic() - self.scheduled > SCHEDULE:
-            self.scheduled = time.monotonic()
-            scheduler(broker=self.broker)
 
     def cancelled(self) -> list[Any]:
         """The workers whose job has been cancelled, stopped where they are.
@@ -161,8 +165,8 @@ class NodeSentinel(Sentinel):  # pragma: no cover - runs in forked processes (te
         return stopped
 
     def replace(self, process: Any) -> None:
-        role = "worker" if process in self.pool else "monitor"
-        role = "pusher" if process == self.pusher else role
+        helpers = {getattr(self, role): role for role in self.helpers}
+        role = helpers.get(process, "worker")
         how = process.why or ended(process.exitcode)
         quiet = role == "worker" and (process.exitcode == 0 or how == CANCELLED)
         log.log(
@@ -195,7 +199,7 @@ class NodeSentinel(Sentinel):  # pragma: no cover - runs in forked processes (te
                     limit = process.timer.limit.value - TIMEOUT_MARGIN
                     reason = f"it ran for more than {limit:.0f} seconds and had to be killed"
                     ran.fail(reason, "TimeoutException")
-                elif not process.why and process.exitcode != 0:
+                elif not process.why:  # by itself, with whatever exit code
                     ran.bury(ended(process.exitcode))
                 claimed.give_back()  # what it had not begun with, or has not to answer for
             except DatabaseError as error:
@@ -251,8 +255,9 @@ class NodeSentinel(Sentinel):  # pragma: no cover - runs in forked processes (te
         self.pool = []
         self.result_queue.put(STOP)
         end(self.monitor)
-        self.pusher.kill()
-        self.pusher.join()
+        for role in self.helpers[1:]:
+            getattr(self, role).kill()
+            getattr(self, role).join()
         self.result_queue.close()
         self.bell.close()
         try:

@@ -7,10 +7,12 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from django.contrib.auth.models import User
+from django.db import DatabaseError, connection, transaction
 from django.db.models import F, QuerySet
 
 #: What has run, in order; emptied before each test.
@@ -176,3 +178,34 @@ def size_of(name: str) -> int:
 def deaf(seconds: float) -> int:
     """One call of C code, for about that long and longer; Python never gets a word in."""
     return sum(range(int(seconds * 10**8)))
+
+
+class OneWay:
+    """Can be pickled, and not unpickled."""
+
+    def __reduce__(self) -> Any:
+        return int, ("no number",)
+
+
+def leave_open(how: str) -> str:
+    """Write something, and leave its transaction as it should not be left."""
+    if how == "autocommit off":
+        transaction.set_autocommit(False)
+    elif how == "a block":
+        transaction.atomic().__enter__()
+    else:
+        connection.cursor().execute("BEGIN")
+    User.objects.create_user("left open")
+    if how == "a failed statement":
+        with suppress(DatabaseError):
+            connection.cursor().execute("SELECT nothing FROM nowhere")
+    return how
+
+
+def exit_at_once(code: int) -> None:
+    os._exit(code)
+
+
+def note(task: Any) -> None:
+    """A hook: leaves a user with what it was told."""
+    User.objects.create_user(f"{task.name}: {task.success}, {task.result}"[:150])

@@ -26,8 +26,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compute.queue import call, entry, fanout
-from compute.queue.call import PAUSES, Call, Delivery, one_line, persistently
+from compute.queue.call import PAUSES, Call, Delivery, persistently
 from compute.queue.models import UNKNOWN_PAUSE, UNKNOWN_TRIES, Job, JobState
+from compute.queue.text import one_line
 from tests.queue import functions
 from tests.queue.conftest import expire_leases, failing, leases, the_job
 

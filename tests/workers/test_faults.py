@@ -164,7 +164,7 @@ def test_the_parent_is_killed(processes: Processes) -> None:
     node = processes.node()
     wait_for_state(async_task("time.sleep", 600), Job.State.RUNNING)
     family = node.family()
-    assert len(family) == 6  # supervisor, sentinel, two workers, monitor, pusher
+    assert len(family) == 7  # supervisor, sentinel, two workers, monitor, pusher, scheduler
     node.send(signal.SIGKILL)
     _, alive = psutil.wait_procs(family, timeout=5)
     for process in alive:  # the test, too, leaves none behind

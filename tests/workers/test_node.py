@@ -167,7 +167,7 @@ def test_a_killed_sentinel_is_replaced_and_loses_nothing(processes: Processes) -
 def test_no_orphan_outlives_a_killed_supervisor(processes: Processes, portable: str) -> None:
     node = processes.node(Q_PORTABLE=portable)
     family = node.family()
-    assert len(family) == 6  # supervisor, sentinel, two workers, monitor, pusher
+    assert len(family) == 7  # supervisor, sentinel, two workers, monitor, pusher, scheduler
     os.kill(node.pid, signal.SIGKILL)
     _, alive = psutil.wait_procs(family, timeout=5)
     assert not alive

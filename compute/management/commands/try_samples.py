@@ -16,7 +16,7 @@ from django.db import connections
 
 from compute.computation import Computation
 from compute.computations import all_computations
-from compute.queue.call import one_line
+from compute.queue.text import one_line
 
 #: Seconds that a sample may take; one is meant to take some milliseconds.
 LIMIT_S = 10

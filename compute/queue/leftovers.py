@@ -1,0 +1,59 @@
+"""What a task has left open in its worker: no outcome is written within that."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def removed(name: str) -> Iterator[None]:
+    """Replace each connection that is left in another state than it was in before.
+
+    What was written in a transaction that was left open is lost, as the task that did not
+    commit it has it; the log says so.
+    """
+    before = {each.alias: state(each) for each in connections.all(initialized_only=True)}
+    try:
+        yield
+    finally:
+        for each in connections.all(initialized_only=True):
+            if state(each) != before.get(each.alias, CLEAN):
+                log.warning("%s left a transaction open, what it wrote in it is lost", name)
+                replace(each)
+
+
+def state(connection: BaseDatabaseWrapper) -> tuple[bool, bool, int, bool]:
+    """In a block of Django's, its autocommit off, the depth; in a transaction of the driver's."""
+    return (
+        connection.in_atomic_block,
+        connection.connection is not None and not connection.autocommit,
+        len(connection.savepoint_ids),
+        in_transaction(connection.connection),
+    )
+
+
+CLEAN = (False, False, 0, False)
+
+
+def in_transaction(driver: Any) -> bool:
+    """Whether a driver's connection is in a transaction, begun with or without Django."""
+    if driver is None:
+        return False
+    if hasattr(driver, "in_transaction"):
+        return bool(driver.in_transaction)
+    return driver.info.transaction_status.name not in ("IDLE", "UNKNOWN")
+
+
+def replace(connection: BaseDatabaseWrapper) -> None:
+    """Close a connection, whatever Django believes of it, and have a fresh one in its place."""
+    with suppress(Exception):  # whatever a broken one may raise
+        connection.connection.close()
+    del connections[connection.alias]
