@@ -180,7 +180,7 @@ def deaf(seconds: float) -> int:
     return sum(range(int(seconds * 10**8)))
 
 
-class OneWay:
+class WriteOnly:
     """Can be pickled, and not unpickled."""
 
     def __reduce__(self) -> Any:

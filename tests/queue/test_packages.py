@@ -17,11 +17,11 @@ ADD = "tests.queue.functions.add"
 @pytest.mark.parametrize(
     "queue",
     [
-        lambda: async_task(ADD, functions.OneWay()),
-        lambda: async_task(ADD, 1, b=functions.OneWay()),
-        lambda: async_iter(ADD, [functions.OneWay()]),
-        lambda: async_iter(ADD, [1, 2, functions.OneWay()]),
-        lambda: async_task(ADD, 1, chain=[(ADD, (functions.OneWay(),))]),
+        lambda: async_task(ADD, functions.WriteOnly()),
+        lambda: async_task(ADD, 1, b=functions.WriteOnly()),
+        lambda: async_iter(ADD, [functions.WriteOnly()]),
+        lambda: async_iter(ADD, [1, 2, functions.WriteOnly()]),
+        lambda: async_task(ADD, 1, chain=[(ADD, (functions.WriteOnly(),))]),
     ],
     ids=["an argument", "a keyword", "a fan-out's first", "a fan-out's last", "a chain's"],
 )
@@ -34,7 +34,7 @@ def test_what_no_worker_could_read_is_refused_at_the_call(db, queue):
 
 def test_what_cannot_be_read_and_has_no_job_is_listed_as_failed(node):
     """Queued by somebody who asks less."""
-    task = {"id": "x" * 32, "name": "a task", "func": ADD, "args": (functions.OneWay(),)}
+    task = {"id": "x" * 32, "name": "a task", "func": ADD, "args": (functions.WriteOnly(),)}
     OrmQ.objects.create(key="sumsite", payload=packages.write({**task, "kwargs": {}}), lock=FREE)
     assert [node.broker.unpack(*each) for each in node.broker.claim(1)] == [None]
     failure = Failure.objects.get()
