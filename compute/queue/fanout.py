@@ -19,6 +19,7 @@ from . import packages
 from .broker import DatabaseBroker
 from .call import Call, default_name
 from .models import FREE, Job, JobState
+from .results import STORED, decoded
 from .text import shorten
 from .wakeup import notify
 
@@ -172,10 +173,13 @@ def record_empty(group: str, name: str, func: str) -> None:
 
 
 def results(group: str) -> list[Any] | None:
-    """The group's results in the order of its arguments; None until every job is done."""
-    jobs = list(Job.objects.in_group(group).values_list("state", "result"))
+    """The group's results in the order of its arguments; None until every job is done.
+
+    ValueError if one can't be read (any more): its class, for one, was removed.
+    """
+    jobs = list(Job.objects.in_group(group).values_list("state", STORED))
     if any(state != JobState.DONE for state, _ in jobs):
         return None
     if not jobs and not Task.objects.filter(pk=group).exists():
         return None
-    return [result for _, result in jobs]
+    return [decoded(stored, position) for position, (_, stored) in enumerate(jobs)]

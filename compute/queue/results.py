@@ -15,14 +15,19 @@ from typing import Any
 
 from django.db import models
 from django.db.models.functions import Cast
+from picklefield.fields import dbsafe_decode
 
 from .call import persistently
 from .models import Job, JobState
+from .text import one_line
 
 #: Rows read at a time.
 PAGE = 200
 #: Characters of a stored result that is read outside of a worker, at most.
 SHORT = 64 * 1024
+
+#: The pickle of a job's result, as it is stored.
+STORED = Cast("result", models.TextField())
 
 
 def in_order(group: str) -> Iterator[Any]:
@@ -39,7 +44,21 @@ def in_order(group: str) -> Iterator[Any]:
 
 def page_after(group: str, position: int) -> list[tuple[int, Any]]:
     done = Job.objects.filter(group=group, state=JobState.DONE, position__gt=position)
-    return list(done.order_by("position").values_list("position", "result")[:PAGE])
+    rows = done.order_by("position").values_list("position", STORED)[:PAGE]
+    return [(place, decoded(stored, place)) for place, stored in rows]
+
+
+def decoded(stored: str | None, position: int) -> Any:
+    """A result as it was returned. django-q2's field would give the pickle's text instead of
+    what can't be unpickled, as where a class was removed; ValueError, which says that."""
+    if stored is None:
+        return None
+    try:
+        return dbsafe_decode(stored)
+    except Exception as error:  # whatever a pickle may raise
+        raise ValueError(
+            f"the result of chunk {position + 1:,} can't be read: {one_line(error)}"
+        ) from error
 
 
 def plain_result(task_id: str) -> tuple[Any] | None:
@@ -48,11 +67,7 @@ def plain_result(task_id: str) -> tuple[Any] | None:
     Nothing of any class is made of it: it is None, a number, a text, bytes, or a list,
     tuple, set or dict of these.
     """
-    stored = (
-        Job.objects.filter(pk=task_id, state=JobState.DONE)
-        .values_list(Cast("result", models.TextField()))
-        .first()
-    )
+    stored = Job.objects.filter(pk=task_id, state=JobState.DONE).values_list(STORED).first()
     if stored is None:
         return None
     if stored[0] is None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import datetime
+import sys
+from types import ModuleType
 
 import pytest
 from django.db import connection
@@ -8,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from django_q.tasks import async_task
 
 from compute.queue import results as results_module
-from compute.queue.fanout import async_iter
+from compute.queue.fanout import async_iter, results
 from compute.queue.models import Job, JobState
 from compute.queue.results import SHORT, in_order, plain_result
 from tests.queue import functions
@@ -124,3 +126,15 @@ def test_one_that_is_not_done_has_no_result(db, state):
     Job.objects.update(state=state)
     assert plain_result(task_id) is None
     assert plain_result("unknown") is None
+
+
+def test_a_result_whose_class_was_removed_is_said_so(node, monkeypatch):
+    module = ModuleType("removed_later")
+    module.Thing = type("Thing", (), {"__module__": "removed_later"})
+    with monkeypatch.context() as context:
+        context.setitem(sys.modules, "removed_later", module)
+        group = async_iter("tests.queue.functions.give", [1, module.Thing()])
+        node.run()
+    for read in (lambda: results(group), lambda: list(in_order(group))):
+        with pytest.raises(ValueError, match="the result of chunk 2 can't be read: ModuleNotFound"):
+            read()
