@@ -70,6 +70,8 @@ def test_the_admin_works_under_the_policy(
     expect(page.locator("#id_next_run_0")).not_to_have_value("")
     page.locator("#calendarlink0").click()
     expect(page.locator("#calendarbox0")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("#calendarbox0")).to_be_hidden()
     page.get_by_role("button", name="Toggle theme").first.click()
     watched.is_fine(site)
 
