@@ -144,13 +144,15 @@ def serves_on_a_port_of_its_own(reader: Reader, command: str) -> None:
 
 def serves_where_dot_env_says(reader: Reader, command: str) -> None:
     """Where `bin/dev` served when it wrote the file. Here that one still does."""
-    assert f"PORT={reader.port}\n" in reader.dot_env.read_text()
+    kept = reader.dot_env.read_text()
+    assert f"PORT={reader.port}\n" in kept
     port = free_port()
-    reader.dot_env.write_text(re.sub("PORT=.*", f"PORT={port}", reader.dot_env.read_text()))
+    reader.dot_env.write_text(re.sub("PORT=.*", f"PORT={port}", kept))
     process = reader.serve(command, "(?s)(?=.*Listening at).*Q Cluster \\w+ running")
     with urlopen(f"http://localhost:{port}/sum-sync/?n=1000", timeout=30) as reply:
         assert json.load(reply) == {"total": 500500}
     process.stop(signal.SIGINT)
+    reader.dot_env.write_text(kept)
 
 
 def serves_without_the_guard(reader: Reader, command: str) -> None:
