@@ -287,8 +287,8 @@ class Migration(migrations.Migration):
 
 
 def test_a_later_version_is_pulled(started: Processes, tmp_path: Path) -> None:
-    """By the README's line, into a clone with own computations: one committed, one not."""
-    pull = re.search(r"`(git pull [^`]*)`", (ROOT / "README.md").read_text())
+    """By the line of docs/operations.md, in a clone with own files: one committed, one not."""
+    pull = re.search(r"`(git pull [^`]*)`", (ROOT / "docs/operations.md").read_text())
     assert pull
     upstream, clone = tmp_path / "upstream", tmp_path / ODD
     clone_into(upstream)

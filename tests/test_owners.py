@@ -401,7 +401,7 @@ def test_the_page_of_nodes_gives_names_to_staff_and_counts_to_others(site: Site)
         assert [running["task"] for running in node["running"]] == [None]
         html = stranger.get("/nodes/", headers={"accept": HTML}).content.decode()
         assert "2, 1 at work" in html
-        assert "somebody’s task, for" in html
+        assert "a task that is not yours, for" in html
         assert "4711" not in html
     told = site.owner.get("/nodes/", headers={"accept": "*/*"}).json()["nodes"][0]
     assert told["host"] is None
