@@ -17,10 +17,9 @@ from django_q.models import OrmQ
 from django_q.signing import BadSignature, SignedPackage
 
 from .call import one_line, shorten, take_enqueuing
-from .claims import Lease, claim
-from .entry import enter
+from .engines import Lease, engine
 from .models import Job, JobState, Node
-from .writes import turn
+from .transitions import claim, enter
 
 log = logging.getLogger(__name__)
 
@@ -105,13 +104,13 @@ class DatabaseBroker(ORM):
         """Renew the leases of what this node's workers run, where it still is theirs."""
         held = Job.objects.filter(node=self.node, queue_id__in=queue_ids).unsettled()
         until = Now() + timedelta(seconds=settings.Q_LEASE)
-        with turn():
+        with engine().turn():
             OrmQ.objects.filter(pk__in=held.values("queue_id")).update(lock=until)
 
     def note_progress(self, queue_id: int, progress: float) -> None:
         """Write down how much of what a worker of this node runs is done, from 0 to 1."""
         held = Job.objects.filter(node=self.node, queue_id=queue_id).unsettled()
-        with turn():
+        with engine().turn():
             held.update(progress=min(1, max(0, progress)))
 
     def cancelled(self, queue_ids: list[int]) -> list[int]:
@@ -159,7 +158,7 @@ class DatabaseBroker(ORM):
             "stat": value,
         }
         # No update_or_create(): nobody else writes this row, and its lock is three statements.
-        with turn():
+        with engine().turn():
             if not Node.objects.filter(pk=stat.cluster_id.hex).update(**node):
                 Node.objects.create(pk=stat.cluster_id.hex, **node)
         self._written = (now, status)

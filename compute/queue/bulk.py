@@ -20,8 +20,9 @@ from django_q.tasks import async_task
 
 from .call import one_line
 from .fanout import async_iter
-from .models import BATCH, Job, batched
+from .models import Job
 from .signals import groups_changed
+from .transitions import BATCH, batched
 
 log = logging.getLogger(__name__)
 
