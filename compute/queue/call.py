@@ -34,7 +34,8 @@ from picklefield.fields import PickledObject, dbsafe_decode, dbsafe_encode
 
 from .engines import Lease
 from .logs import about
-from .models import Job, JobState, columns_of
+from .models import Job, JobState
+from .records import columns_of
 from .transitions import settle, start_in_request
 
 log = logging.getLogger(__name__)

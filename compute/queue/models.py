@@ -1,4 +1,4 @@
-"""What the queue remembers: a Job for every task, a Node for every queue server.
+"""What the queue remembers: a Job for every task, beside a Node for every queue server.
 
 django-q2's own tables stay in use beside them: `OrmQ` holds what waits or is leased,
 `Task` what ended, for its admin pages.
@@ -7,71 +7,25 @@ django-q2's own tables stay in use beside them: `OrmQ` holds what waits or is le
 from __future__ import annotations
 
 import logging
-import os
 from collections import Counter
-from collections.abc import Callable
-from datetime import timedelta
-from typing import Any
 
-from django.db import connection, models, transaction
-from django.db.models.functions import Now
+from django.db import models, transaction
 from django.utils import timezone
-from django_q.models import OrmQ, Task
+from django_q.models import OrmQ
 from picklefield.fields import PickledObjectField
 
 from . import among, tally, transitions  # noqa: F401 - `among` is for filters
 from .engines import Lease, engine
 from .engines.base import Held
 from .logs import ids
+from .nodes import Node
+from .records import failure
 from .signals import groups_changed
 from .transitions import MAX_DEATHS, UNSETTLED, JobState, batched
 
-__all__ = ["UNSETTLED", "Job", "JobQuerySet", "JobState", "Node", "Tally", "columns_of"]
+__all__ = ["UNSETTLED", "Job", "JobQuerySet", "JobState", "Node", "Tally"]
 
 log = logging.getLogger(__name__)
-
-
-class NodeQuerySet(models.QuerySet["Node"]):
-    def alive(self) -> NodeQuerySet:
-        """Nodes that gave a sign of life lately and have not said goodbye."""
-        return self.filter(stopped_at=None, seen_at__gt=Now() - Node.DEAD_AFTER)
-
-    def workers(self) -> int:
-        """How many workers the nodes that are alive have together."""
-        return self.alive().aggregate(workers=models.Sum("workers"))["workers"] or 0
-
-    def left_behind(self, host: str, is_alive: Callable[[int], bool]) -> NodeQuerySet:
-        """Nodes of this host that have not said goodbye, and whose process has ended."""
-        mine = self.filter(host=host, stopped_at=None).exclude(pid=os.getpid())
-        dead = [pk for pk, pid in mine.values_list("pk", "pid") if not is_alive(pid)]
-        return self.filter(pk__in=dead)
-
-
-class Node(models.Model):
-    """A queue server: one `manage.py qcluster`, on one host, with its workers."""
-
-    #: A node gives a sign of life every second; after this long without, it counts as dead.
-    DEAD_AFTER = timedelta(seconds=10)
-
-    id = models.CharField(primary_key=True, max_length=32)
-    name = models.CharField(max_length=100)
-    host = models.CharField(max_length=255)
-    pid = models.IntegerField("process id")
-    workers = models.PositiveIntegerField(default=0)
-    restarts = models.PositiveIntegerField("process restarts", default=0)
-    ended = models.PositiveBigIntegerField("tasks ended", default=0)
-    started_at = models.DateTimeField()
-    seen_at = models.DateTimeField("last sign of life")
-    stopped_at = models.DateTimeField(null=True)
-    stat = models.TextField(editable=False, help_text="django-q2's own statistics, signed")
-
-    objects = NodeQuerySet.as_manager()
-
-    class Meta:
-        ordering = ["-seen_at"]
-
-    def __str__(self) -> str:
-        return f"{self.name} on {self.host}"
 
 
 class JobQuerySet(models.QuerySet["Job"]):
@@ -244,31 +198,18 @@ class Job(models.Model):
 
         False if another delivery, or an outcome, was quicker. No hook runs.
         """
-        now = timezone.now()
         with transaction.atomic():
             package = OrmQ.objects.filter(pk=self.queue_id).first()
             queued = package.task if package else {}
             task = queued if isinstance(queued, dict) else {}
-            record = Task(
-                id=self.pk,
-                name=self.name,
-                func=str(task.get("func") or "")[:256],
-                args=task.get("args"),
-                kwargs=task.get("kwargs"),
-                group=task.get("group"),
-                started=self.started_at or now,
-                stopped=now,
-                result=reason,
-                success=False,
-                attempt_count=self.attempt,
-            )
             outcome = {
                 "error": reason,
                 "error_class": error_class,
                 "payload": package.payload if package else "",
             }
             lease = Lease(self.queue_id or 0, self.delivery)
-            if not transitions.settle(self.pk, lease, JobState.FAILED, outcome, columns_of(record)):
+            record = failure(self, task, reason)
+            if not transitions.settle(self.pk, lease, JobState.FAILED, outcome, record):
                 return False
             groups_changed.send(sender=Job, groups={self.group})
         function = tally.function_of(task)
@@ -305,11 +246,3 @@ class Tally(models.Model):
 
     def __str__(self) -> str:
         return f"{self.func}, {self.kind}: {self.value:g}"
-
-
-def columns_of(row: models.Model) -> dict[str, Any]:
-    """What a row holds, by column, as the database takes it."""
-    return {
-        str(field.column): field.get_db_prep_save(getattr(row, field.attname), connection)
-        for field in row._meta.concrete_fields
-    }

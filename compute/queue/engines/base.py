@@ -70,7 +70,10 @@ class Engine(Groups, ABC):
 
     @abstractmethod
     def enter_all(self, queue: str, group: str, entries: Sequence[Entry]) -> None:
-        """Write the packages and jobs of a group, in the order of their positions."""
+        """Write the packages and jobs of a group, in the order of their positions.
+
+        Inside the caller's transaction, at any size in a few statements.
+        """
 
     @abstractmethod
     def claim(self, **claim: Any) -> list[tuple[Lease, str]]:

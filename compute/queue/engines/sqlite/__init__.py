@@ -24,9 +24,9 @@ ITS_JOB = sql.JOB.format(queue_id="%(queue_id)s", queued_at="%(queued_at)s", sou
 LAST_ID = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'django_q_ormq'"
 ITS_PACKAGES = f"INSERT INTO django_q_ormq (key, payload, lock) VALUES (%s, %s, {NEVER})"
 #: Their packages have just got the last ids, one after another.
-ITS_JOBS = f"""
+ITS_JOBS = """
     INSERT INTO queue_job (task_id, "group", position, queue, queue_id, name, queued_at)
-    VALUES (%s, %s, %s, %s, ({LAST_ID}) - %s, %s, %s)
+    VALUES (%s, %s, %s, %s, (SELECT max(id) FROM django_q_ormq) - %s, %s, %s)
 """
 
 CLAIMABLE = sql.CLAIMABLE.format(now=NOW)
@@ -66,8 +66,9 @@ class SQLite(Engine):
         return queue_id
 
     def enter_all(self, queue: str, group: str, entries: Sequence[Entry]) -> None:
+        moment = connection.ops.adapt_datetimefield_value
         jobs = [
-            (task_id, group, position, queue, len(entries) - 1 - position, name, self.moment(time))
+            (task_id, group, position, queue, len(entries) - 1 - position, name, moment(time))
             for position, (_, task_id, name, time) in enumerate(entries)
         ]
         with turn(), connection.cursor() as cursor:
