@@ -42,7 +42,7 @@ def missing_here() -> str | None:
                 return None
     except Error:
         return "The database does not answer."
-    silence = Node.SILENCE.total_seconds()
+    silence = Node.DEAD_AFTER.total_seconds()
     return f"No queue server of {host} gave a sign of life in the last {silence:.0f} seconds."
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from .models import Run, RunQuerySet
 from .queue.bulk import FEW, Done, carry_out
-from .queue.models import BATCH
+from .queue.transitions import BATCH
 
 
 def retry_all(keys: list[int], by: str) -> Done:

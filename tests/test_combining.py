@@ -20,8 +20,9 @@ from compute import combining
 from compute.combining import combine
 from compute.computations.sums import SUM
 from compute.models import Run, RunState
+from compute.queue.engines import FREE
 from compute.queue.fanout import async_iter
-from compute.queue.models import FREE, Job, JobState
+from compute.queue.models import Job, JobState
 from compute.queue.signals import groups_changed, looking_around
 from tests.conftest import check, finish_by_hand, run_jobs, run_queued, started
 

@@ -54,7 +54,7 @@ def test_without_a_queue_server_the_site_is_not_ready(db: None) -> None:
 
 
 def test_a_queue_server_that_fell_silent_does_not_count(queue_server: Node) -> None:
-    silence = Node.SILENCE + timedelta(seconds=1)
+    silence = Node.DEAD_AFTER + timedelta(seconds=1)
     Node.objects.update(seen_at=timezone.now() - silence)
     assert_not_ready(NO_QUEUE_SERVER)
 

@@ -9,6 +9,7 @@ import sys
 import tokenize
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,6 +25,16 @@ OTHERS = {
 }
 PRODUCT = sorted({*ROOT.glob("compute/**/*.py"), *ROOT.glob("sumsite/**/*.py")} - OTHERS)
 QUEUE = sorted(ROOT.glob("compute/queue/**/*.py"))
+ENGINES = sorted(ROOT.glob("compute/queue/engines/**/*.py"))
+MIGRATIONS = ROOT / "compute/queue/migrations"
+#: What an engine does to jobs: `transitions` alone asks for it.
+ASKED = tuple(
+    f"engine().{name}"
+    for name in (
+        *("enter", "claim", "start", "settle", "write_outcome", "give_back", "count_death"),
+        *("withdraw", "requeue"),
+    )
+)
 
 
 def name_of(path: Path) -> str:
@@ -62,6 +73,138 @@ def test_the_queue_imports_django_q2_and_django_only(path: Path) -> None:
         assert is_standard(name) or is_in(
             name, "compute.queue", "django", "django_q", "picklefield"
         ), name
+
+
+@pytest.mark.parametrize("path", ENGINES, ids=name_of)
+def test_an_engine_knows_no_model(path: Path) -> None:
+    for name in imported(path):
+        assert is_standard(name) or is_in(
+            name, "compute.queue.engines", "compute.queue.kernel", "django.db"
+        ), name
+        assert not is_in(name, "django.db.models"), name
+
+
+def test_the_transitions_know_the_engines_and_no_model() -> None:
+    for name in imported(ROOT / "compute/queue/transitions.py"):
+        assert is_standard(name) or is_in(
+            *(name, "compute.queue.engines", "django.conf.settings"),
+            "django.db.models.TextChoices",
+        ), name
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in QUEUE if path not in ENGINES and MIGRATIONS not in path.parents],
+    ids=name_of,
+)
+def test_an_engine_alone_knows_which_database_it_is(path: Path) -> None:
+    for line, text in code(path):
+        assert not re.search("sqlite|postgres|psycopg|vendor", text, re.I), (line, text)
+
+
+def code(path: Path) -> Iterator[tuple[int, str]]:
+    """The names and texts in a module, without its comments and docstrings."""
+    source = path.read_text()
+    nodes = [node for node in ast.walk(ast.parse(source)) if hasattr(node, "body")]
+    docstrings = {
+        node.body[0].lineno
+        for node in nodes
+        if isinstance(node.body, list) and node.body and is_text(node.body[0])
+    }
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        is_docstring = token.type == tokenize.STRING and token.start[0] in docstrings
+        if token.type != tokenize.COMMENT and not is_docstring:
+            yield token.start[0], token.string
+
+
+def is_text(node: ast.AST) -> bool:
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
+
+
+# --- who writes what becomes of a job ------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", PRODUCT, ids=name_of)
+def test_a_jobs_state_is_written_by_its_transitions_alone(path: Path) -> None:
+    """By name through an engine, or as a value; in SQL by the engines, whom no one else asks."""
+    if path in (*ENGINES, ROOT / "compute/queue/transitions.py") or MIGRATIONS in path.parents:
+        return
+    assert list(states_written(path.read_text(), in_queue=path in QUEUE)) == []
+
+
+def states_written(source: str, in_queue: bool) -> Iterator[str]:
+    """Where a module writes, or has the database write, what may be a job's state.
+
+    Outside of the queue other rows have a state, too: there it counts if its value is a job's.
+    """
+    for node in ast.walk(ast.parse(source)):
+        values = [value for name, value in given(node) if name == "state"]
+        if any(in_queue or is_of_a_job(value) for value in values):
+            yield ast.unparse(node)
+        if isinstance(node, ast.Attribute) and ast.unparse(node).startswith(ASKED):
+            yield ast.unparse(node)
+        if isinstance(node, ast.Constant) and re.search(SQL_WRITE, str(node.value)):
+            yield str(node.value)
+
+
+SQL_WRITE = re.compile(r"queue_job\b.*\bSET\b.*\bstate\b\s*=", re.S | re.I)
+
+
+def given(node: ast.AST) -> Iterator[tuple[Any, ast.expr]]:
+    """The names to which a call, an assignment or a dict gives values."""
+    if isinstance(node, ast.Call):
+        called = ast.unparse(node.func).rpartition(".")[2]
+        if called not in ("filter", "exclude", "get", "Q"):
+            yield from ((keyword.arg, keyword.value) for keyword in node.keywords)
+    elif isinstance(node, ast.Assign):
+        yield from (
+            (target.attr, node.value)
+            for target in node.targets
+            if isinstance(target, ast.Attribute)
+        )
+    elif isinstance(node, ast.Dict):
+        for key, value in zip(node.keys, node.values, strict=True):
+            yield getattr(key, "value", None), value
+
+
+def is_of_a_job(value: ast.expr) -> bool:
+    return bool(re.match(r"(Job\.State|JobState)\.", ast.unparse(value)))
+
+
+@pytest.mark.parametrize(
+    ("source", "in_queue"),
+    [
+        ("Job.objects.filter(pk=1).update(state='done')", True),
+        ("run.jobs.update(state=JobState.DONE)", False),
+        ("Job(task_id=1, state=Job.State.FAILED).save()", False),
+        ("job.state = state", True),
+        ("settle(job, {'state': state, **outcome})", True),
+        ("engine().requeue(ids)", False),
+        ("cursor.execute('UPDATE queue_job SET error = %s, state = %s', [1, 2])", False),
+    ],
+)
+def test_a_write_of_a_state_is_seen(source: str, in_queue: bool) -> None:
+    assert list(states_written(source, in_queue))
+
+
+@pytest.mark.parametrize(
+    ("source", "in_queue"),
+    [
+        ("Job.objects.filter(state='done').update(error='')", True),
+        ("Run.objects.update(state=RunState.DONE)", False),
+        ("{'state': node_state(node)}", False),
+        ("cursor.execute('SELECT state FROM queue_job WHERE state = %s', ['done'])", False),
+    ],
+)
+def test_what_reads_a_state_or_writes_another_is_let_be(source: str, in_queue: bool) -> None:
+    assert not list(states_written(source, in_queue))
+
+
+# --- what serves ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["tasks", "chunking"])

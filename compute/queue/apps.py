@@ -13,9 +13,9 @@ class QueueConfig(AppConfig):
         from django_q.signals import post_spawn, pre_enqueue, pre_execute
 
         # The checks register themselves.
-        from . import call, checks, priority, sessions  # noqa: F401
+        from . import call, checks, engines, priority  # noqa: F401
 
         pre_enqueue.connect(call.wrap, dispatch_uid="compute.queue.call.wrap")
         pre_execute.connect(call.hand_over, dispatch_uid="compute.queue.call.hand_over")
         post_spawn.connect(priority.stand_back, dispatch_uid="compute.queue.priority")
-        connection_created.connect(sessions.limit, dispatch_uid="compute.queue.sessions.limit")
+        connection_created.connect(engines.prepare, dispatch_uid="compute.queue.engines.prepare")

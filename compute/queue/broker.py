@@ -11,7 +11,6 @@ from uuid import uuid4
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
-from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
 from django_q.brokers.orm import ORM
@@ -22,11 +21,10 @@ from django_q.signing import BadSignature, SignedPackage
 
 from . import packages
 from .call import Call
-from .claims import Lease, claim
-from .entry import enter
-from .models import UNSETTLED, Job, JobState, Node
+from .engines import Lease, engine
+from .models import Job, JobState, Node
 from .text import one_line, shorten
-from .writes import turn
+from .transitions import UNSETTLED, claim, enter, leave
 
 log = logging.getLogger(__name__)
 
@@ -120,9 +118,8 @@ class DatabaseBroker(ORM):
             self.give_up(lease, error)
             return
         with transaction.atomic():
-            held = jobs.filter(delivery=lease.delivery)
-            held.filter(attempt__gt=0).unsettled().update(attempt=F("attempt") - 1)
-            if not held.give_back(Now() + FOREIGN_PAUSE):
+            held = jobs.filter(delivery=lease.delivery).held()
+            if not (held and leave(held[0], FOREIGN_PAUSE)):
                 OrmQ.objects.filter(pk=lease.queue_id).update(lock=Now() + FOREIGN_PAUSE)
         now = time.monotonic()
         if now - self._foreign > FOREIGN_LOG:
@@ -144,13 +141,13 @@ class DatabaseBroker(ORM):
         """Renew the leases of what this node's workers run, where it still is theirs."""
         held = Job.objects.filter(node=self.node, queue_id__in=queue_ids).unsettled()
         until = Now() + timedelta(seconds=settings.Q_LEASE)
-        with turn():
+        with engine().turn():
             OrmQ.objects.filter(pk__in=held.values("queue_id")).update(lock=until)
 
     def note_progress(self, queue_id: int, progress: float) -> None:
         """Write down how much of what a worker of this node runs is done, from 0 to 1."""
         held = Job.objects.filter(node=self.node, queue_id=queue_id).unsettled()
-        with turn():
+        with engine().turn():
             held.update(progress=min(1, max(0, progress)))
 
     def cancelled(self, queue_ids: list[int]) -> list[int]:
@@ -209,7 +206,7 @@ class DatabaseBroker(ORM):
             "stat": value,
         }
         # No update_or_create(): nobody else writes this row, and its lock is three statements.
-        with turn():
+        with engine().turn():
             if not Node.objects.filter(pk=stat.cluster_id.hex).update(**node):
                 Node.objects.create(pk=stat.cluster_id.hex, **node)
         self._written = (now, status)

@@ -19,9 +19,10 @@ from django_q.models import Failure, OrmQ, Success, Task
 from django_q.tasks import async_task
 
 from .fanout import async_iter
-from .models import BATCH, Job, batched
+from .models import Job
 from .signals import groups_changed
 from .text import one_line
+from .transitions import BATCH, batched
 
 log = logging.getLogger(__name__)
 

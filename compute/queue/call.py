@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import pickle
 import pydoc
 import signal
@@ -23,7 +22,6 @@ from functools import partial
 from typing import Any, TypeVar
 
 from django.db import InterfaceError, OperationalError, connection, transaction
-from django.db.models.functions import Now
 from django.db.models.signals import post_save
 from django.utils import timezone
 from django_q.conf import Conf
@@ -36,11 +34,12 @@ from django_q.tasks import async_chain
 from picklefield.fields import PickledObject, dbsafe_decode, dbsafe_encode
 
 from . import leftovers
-from .claims import Lease
+from .engines import Lease
 from .logs import about
 from .models import Job, JobState
-from .outcomes import settle
+from .records import columns_of
 from .text import message_of, one_line, shorten, shown, storable
+from .transitions import settle, start_in_request
 
 log = logging.getLogger(__name__)
 
@@ -173,13 +172,7 @@ class Delivery:
         """Whether there is a job to run; its claim has set it running, for this delivery."""
         self.task["started"] = timezone.now()
         if self.lease == IN_REQUEST:
-            Job.objects.filter(pk=self.task["id"]).update(
-                state=JobState.RUNNING,
-                delivery=1,
-                attempt=1,
-                started_at=Now(),
-                worker=os.getpid(),
-            )
+            start_in_request(self.task["id"])
         elif not self.lease.delivery:  # its job is gone, or has settled
             OrmQ.objects.filter(pk=self.lease.queue_id).delete()
         return self.lease.delivery > 0
@@ -203,9 +196,6 @@ class Delivery:
     ) -> bool:
         """Write the outcome everywhere or nowhere; False when it counts no more."""
         success = state == JobState.DONE
-        job = Job(
-            task_id=self.task["id"], delivery=self.lease.delivery, queue_id=self.lease.queue_id
-        )
         hook = self.task.get("hook")
         saved = not success or self.task.get("save", True)
         record = self.record(success, stored) if saved or hook else None
@@ -215,7 +205,8 @@ class Delivery:
         # On its own it is one write; a caller's transaction (`sync=True`) needs a savepoint.
         whole = transaction.atomic() if chain or connection.in_atomic_block else nullcontext()
         with whole:
-            if not settle(job, {"state": state, **outcome}, record if saved else None, then):
+            values = columns_of(record) if record and saved else None
+            if not settle(self.task["id"], self.lease, state, outcome, values, then):
                 log.warning("%s: its lease was lost, the outcome is dropped", self.task["name"])
                 return False
             if chain:  # a failed step holds its chain; django-q2 itself would go on

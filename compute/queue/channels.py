@@ -29,7 +29,7 @@ from .progress import report_to
 
 if TYPE_CHECKING:
     from .broker import DatabaseBroker
-    from .claims import Lease
+    from .engines import Lease
 
 log = logging.getLogger(__name__)
 

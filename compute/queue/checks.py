@@ -10,6 +10,7 @@ from django.core.checks import CheckMessage, Error, Warning, register
 from django.utils.module_loading import import_string
 
 from .broker import DatabaseBroker
+from .engines import ENGINES
 
 
 @register("queue")
@@ -44,14 +45,6 @@ def check_queue(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
             ),
         ),
         (
-            is_careless_sqlite(settings.DATABASES["default"]),
-            Warning(
-                "SQLite without WAL and IMMEDIATE transactions loses outcomes to locked tables.",
-                hint="Set OPTIONS['transaction_mode'] and OPTIONS['init_command'].",
-                id="queue.W001",
-            ),
-        ),
-        (
             conf.get("sync"),
             Warning(
                 "Q_CLUSTER['sync'] runs every task inside the request.",
@@ -60,7 +53,11 @@ def check_queue(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
             ),
         ),
     ]
-    return [message for wrong, message in rules if wrong]
+    careless = [each.careless(settings.DATABASES["default"]) for each in ENGINES.values()]
+    return [
+        *(message for wrong, message in rules if wrong),
+        *(Warning(what, hint=hint, id="queue.W001") for what, hint in filter(None, careless)),
+    ]
 
 
 def is_our_broker(path: str | None) -> bool:
@@ -68,11 +65,3 @@ def is_our_broker(path: str | None) -> bool:
         return issubclass(import_string(path or ""), DatabaseBroker)
     except (ImportError, TypeError):  # not there, or no class
         return False
-
-
-def is_careless_sqlite(database: dict[str, Any]) -> bool:
-    options = database.get("OPTIONS", {})
-    return database["ENGINE"].endswith("sqlite3") and (
-        options.get("transaction_mode") != "IMMEDIATE"
-        or "WAL" not in options.get("init_command", "")
-    )

@@ -6,22 +6,21 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import uuid4
 
-from django.db import connection, transaction
-from django.db.models import Model
+from django.db import transaction
 from django.utils import timezone
 from django_q.brokers import get_broker
 from django_q.conf import Conf
-from django_q.models import OrmQ, Task
+from django_q.models import Task
 from django_q.signals import pre_enqueue
 from django_q.tasks import async_task
 
 from . import packages
 from .broker import DatabaseBroker
 from .call import Call, default_name
-from .models import FREE, Job, JobState
+from .models import Job, JobState
 from .results import STORED, decoded
 from .text import shorten
-from .wakeup import notify
+from .transitions import enter_all
 
 
 class Collector(DatabaseBroker):
@@ -91,7 +90,7 @@ def async_iter(func: str | Callable[..., Any], args_iter: Sequence[Any], **kwarg
             task_id = async_task(call, *args, **kwargs, q_options={**options, "task_name": chunk})
             if sync:  # it has run already, as a group of its own
                 Job.objects.filter(pk=task_id).update(group=group, position=position)
-        insert(collector, group)
+        enter_all(collector.list_key, group, collector.packages)
         if not total:
             record_empty(group, name or str(call), str(call))
     return group
@@ -100,63 +99,6 @@ def async_iter(func: str | Callable[..., Any], args_iter: Sequence[Any], **kwarg
 def chunk_name(name: str, position: int, total: int) -> str:
     place = f", chunk {position + 1:,} of {total:,}"
     return shorten(name, 100 - len(place)) + place
-
-
-def insert(collector: Collector, group: str) -> None:
-    """Write the collected packages and their jobs."""
-    adapt = connection.ops.adapt_datetimefield_value
-    key, free = collector.list_key, adapt(FREE)
-    queue_ids = insert_rows(
-        OrmQ,
-        ("key", "payload", "lock"),
-        [(key, signed, free) for _, signed in collector.packages],
-        returning="id",
-    )
-    insert_rows(
-        Job,
-        ("task_id", "group", "position", "queue", "queue_id", "name", "queued_at"),
-        [
-            (task["id"], group, position, key, queue_id, task["name"], adapt(task["started"]))
-            for position, (queue_id, (task, _)) in enumerate(
-                zip(queue_ids, collector.packages, strict=True)
-            )
-        ],
-    )
-    notify()
-
-
-def insert_rows(
-    model: type[Model], columns: Sequence[str], rows: list[tuple[Any, ...]], returning: str = ""
-) -> list[Any]:
-    """INSERT as `bulk_create` does, without its Python for each field of each row.
-
-    The columns that are not named have a default in the database.
-    """
-    quote = connection.ops.quote_name
-    names = ", ".join(map(quote, columns))
-    insert = f"INSERT INTO {quote(model._meta.db_table)} ({names})"
-    tail = f" RETURNING {quote(returning)}" if returning else ""
-    if connection.vendor == "postgresql":
-        # One array a column: thousands of placeholders take the driver a second to parse.
-        types = [model._meta.get_field(column).db_type(connection) for column in columns]
-        arrays = ", ".join(f"%s::{type_}[]" for type_ in types)
-        values = f"SELECT * FROM unnest({arrays})"  # noqa: S608
-        batches = [(values, [list(column) for column in zip(*rows, strict=True)])] if rows else []
-    else:
-        row = f"({', '.join(['%s'] * len(columns))})"
-        step = (connection.features.max_query_params or len(rows)) // len(columns)
-        parts = (rows[start : start + step] for start in range(0, len(rows), step))
-        batches = [
-            (f"VALUES {', '.join([row] * len(part))}", [value for one in part for value in one])
-            for part in parts
-        ]
-    returned: list[Any] = []
-    with connection.cursor() as cursor:
-        for values, parameters in batches:
-            cursor.execute(f"{insert} {values}{tail}", parameters)
-            if returning:
-                returned += [value for (value,) in cursor.fetchall()]
-    return returned
 
 
 def record_empty(group: str, name: str, func: str) -> None:

@@ -1,4 +1,4 @@
-"""What the queue remembers: a Job for every task, a Node for every queue server.
+"""What the queue remembers: a Job for every task, beside a Node for every queue server.
 
 django-q2's own tables stay in use beside them: `OrmQ` holds what waits or is leased,
 `Task` what ended, for its admin pages.
@@ -7,98 +7,26 @@ django-q2's own tables stay in use beside them: `OrmQ` holds what waits or is le
 from __future__ import annotations
 
 import logging
-import os
 from collections import Counter
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
 
 from django.db import models, transaction
-from django.db.models.functions import Now
 from django.utils import timezone
-from django_q.models import OrmQ, Task
+from django_q.models import OrmQ
 from django_q.tasks import async_task
 from picklefield.fields import PickledObjectField
 
-from . import hooks, tally
+from . import among, hooks, tally, transitions  # noqa: F401 - `among` is for filters
+from .engines import Lease, engine
+from .engines.base import Held
 from .logs import ids
-from .outcomes import settle
-from .requeue import requeue
+from .nodes import Node
+from .records import failure
 from .signals import groups_changed
-from .wakeup import notify
-from .writes import turn
+from .transitions import MAX_DEATHS, UNSETTLED, JobState, batched
+
+__all__ = ["UNSETTLED", "Job", "JobQuerySet", "JobState", "Node", "Tally"]
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
-
-
-class NodeQuerySet(models.QuerySet["Node"]):
-    def alive(self) -> NodeQuerySet:
-        """Nodes that gave a sign of life lately and have not said goodbye."""
-        return self.filter(stopped_at=None, seen_at__gt=Now() - Node.SILENCE)
-
-    def workers(self) -> int:
-        """How many workers the nodes that are alive have together."""
-        return self.alive().aggregate(workers=models.Sum("workers"))["workers"] or 0
-
-    def left_behind(self, host: str, is_alive: Callable[[int], bool]) -> NodeQuerySet:
-        """Nodes of this host that have not said goodbye, and whose process has ended."""
-        mine = self.filter(host=host, stopped_at=None).exclude(pid=os.getpid())
-        dead = [pk for pk, pid in mine.values_list("pk", "pid") if not is_alive(pid)]
-        return self.filter(pk__in=dead)
-
-
-class Node(models.Model):
-    """A queue server: one `manage.py qcluster`, on one host, with its workers."""
-
-    #: A node gives a sign of life every second; after this long without, it counts as dead.
-    SILENCE = timedelta(seconds=10)
-
-    id = models.CharField(primary_key=True, max_length=32)
-    name = models.CharField(max_length=100)
-    host = models.CharField(max_length=255)
-    pid = models.IntegerField("process id")
-    workers = models.PositiveIntegerField(default=0)
-    restarts = models.PositiveIntegerField("process restarts", default=0)
-    ended = models.PositiveBigIntegerField("tasks ended", default=0)
-    started_at = models.DateTimeField()
-    seen_at = models.DateTimeField("last sign of life")
-    stopped_at = models.DateTimeField(null=True)
-    stat = models.TextField(editable=False, help_text="django-q2's own statistics, signed")
-
-    objects = NodeQuerySet.as_manager()
-
-    class Meta:
-        ordering = ["-seen_at"]
-
-    def __str__(self) -> str:
-        return f"{self.name} on {self.host}"
-
-
-class JobState(models.TextChoices):
-    QUEUED = "queued"
-    RUNNING = "running"
-    DONE = "done"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-
-#: The lease of a task that nobody holds. So long ago that no clock can think otherwise.
-FREE = datetime(2000, 1, 1, tzinfo=UTC)
-
-#: How often a task may kill its worker before it counts as failed.
-MAX_DEATHS = 3
-
-#: A task of which a node's code lacks something is up again after this time, this often:
-#: five minutes, for nodes of the version that queued it to have started.
-UNKNOWN_PAUSE, UNKNOWN_TRIES = timedelta(seconds=5), 60
-
-UNSETTLED = (JobState.QUEUED, JobState.RUNNING)
-
-#: How many jobs are cancelled or retried in one transaction: all of the largest run. On SQLite
-#: nobody else writes meanwhile, which takes about half a second.
-BATCH = 10_000
 
 
 class JobQuerySet(models.QuerySet["Job"]):
@@ -119,47 +47,37 @@ class JobQuerySet(models.QuerySet["Job"]):
         running = self.filter(state=JobState.RUNNING).order_by()
         return running.aggregate(added=models.Sum("progress"))["added"] or 0.0
 
-    def give_back(self, lock: Any = FREE) -> int:
-        """Put unsettled jobs up for every node again, at once; how many there were.
+    def held(self) -> list[Held]:
+        """Those that are unsettled, as they are at this moment."""
+        return list(self.unsettled().values_list("pk", "delivery"))
 
-        A worker that still runs one of them has lost it: its outcome won't count.
-        (`lock` is the moment from which on they can be claimed.)
-        """
-        with transaction.atomic():
-            jobs = list(self.unsettled().select_for_update().only("pk", "queue_id"))
-            Job.objects.filter(pk__in=[job.pk for job in jobs]).update(
-                state=JobState.QUEUED, delivery=models.F("delivery") + 1, node=None, worker=None
-            )
-            OrmQ.objects.filter(pk__in=[job.queue_id for job in jobs]).update(lock=lock)
-            if jobs:
-                notify()
-        return len(jobs)
+    def give_back(self) -> int:
+        """Put unsettled jobs up for every node again, at once; how many there were."""
+        return transitions.give_back(self.held())
 
     def postpone(self) -> bool:
         """Leave a task that this node's code can't run to nodes of other code.
 
         False, and nothing done, if it has been tried often enough, or was lost meanwhile.
         """
-        names = [job.name for job in self.filter(attempt__lt=UNKNOWN_TRIES)]
-        if not (names and self.give_back(Now() + UNKNOWN_PAUSE)):
-            return False
-        log.warning("%s: unknown to this node's code, left to others", ", ".join(names))
-        return True
+        names = [
+            job.name
+            for job in self.unsettled()
+            if transitions.postpone((job.pk, job.delivery), job.attempt)
+        ]
+        if names:
+            log.warning("%s: unknown to this node's code, left to others", ", ".join(names))
+        return bool(names)
 
     def bury(self, how: str) -> None:
-        """Deal with what a dead worker ran, which may be what killed it.
-
-        Such a job is tried MAX_DEATHS times and then fails.
-        """
+        """Deal with what a dead worker ran, which may be what killed it."""
         for job in self.filter(state=JobState.RUNNING):
-            if job.deaths + 1 >= MAX_DEATHS:
+            if not transitions.survives(job.pk, job.deaths):
                 job.fail(
                     f"its worker {how} while running it, for the {MAX_DEATHS}rd time, "
                     f"at {timezone.now():%Y-%m-%d %H:%M:%S} UTC",
                     "WorkerDied",
                 )
-            else:
-                Job.objects.filter(pk=job.pk).update(deaths=models.F("deaths") + 1)
         self.give_back()
 
     def fail(self, reason: str, error_class: str) -> None:
@@ -175,55 +93,31 @@ class JobQuerySet(models.QuerySet["Job"]):
         return count
 
     def withdraw(self, reason: str) -> int:
-        """The same, and whoever shows the groups has yet to be told.
-
-        A node notices within a second and ends the worker, whatever that is doing; an
-        outcome that is quicker than this counts. Two commits, for a claim locks package
-        and job in the other order: a package that a crash leaves between them has no
-        job to run, and the worker that gets it drops it.
-        """
-        count = 0
-        for batch in batched(list(self.unsettled().order_by().values_list("pk", flat=True))):
-            chosen = Job.objects.filter(pk__among=batch)
-            count += chosen.unsettled().update(
-                state=JobState.CANCELLED, finished_at=Now(), error=reason, payload=""
-            )
-            cancelled = chosen.filter(state=JobState.CANCELLED, queue_id__isnull=False)
-            packages = list(cancelled.order_by().values_list("queue_id", flat=True))
-            OrmQ.objects.filter(pk__among=packages).delete()
-        return count
+        """The same, and whoever shows the groups has yet to be told."""
+        open_ = self.unsettled().order_by().values_list("pk", flat=True)
+        return transitions.withdraw(list(open_), reason)
 
     def retry(self) -> int:
         """Queue the failed jobs again, as the same jobs of the same groups; how many there were.
 
-        Each BATCH of them whole, in a transaction of its own unless the caller has one. Of two
-        people who press at the same time one retries; what is not failed (any more) stays.
+        Each batch of them whole, in a transaction of its own unless the caller has one.
         """
         failed = self.filter(state=JobState.FAILED).order_by("queued_at", "group", "position")
         count = 0
         for batch in batched(list(failed.values_list("pk", flat=True))):
-            with turn(), transaction.atomic():
-                requeued = requeue(batch, FREE)
+            with engine().turn(), transaction.atomic():
+                requeued = transitions.retry(batch)
                 if requeued:
-                    notify()
                     groups = {group for _, group in requeued}
                     groups_changed.send(sender=Job, groups=groups, at_work=True)
             count += len(requeued)
         return count
 
 
-def batched(rows: list[T], size: int = BATCH) -> Iterator[list[T]]:
-    for start in range(0, len(rows), size):
-        yield rows[start : start + size]
-
-
 class Job(models.Model):
     """One queued task, from the moment it is queued; for every task, whoever queued it.
 
-    queued → running → done | failed | cancelled, each step a conditional update that
-    only one can win. `delivery` rises whenever the task is handed to a node or taken
-    back, so an outcome counts only if it belongs to the newest delivery: a late worker
-    of a lost lease changes nothing.
+    queued → running → done | failed | cancelled: `transitions` alone writes its state.
     """
 
     State = JobState
@@ -306,35 +200,21 @@ class Job(models.Model):
         False if another delivery, or an outcome, was quicker. Its hook is called by a task
         of its own, for that is foreign code, and this may be a node's guard.
         """
-        now = timezone.now()
         with transaction.atomic():
             package = OrmQ.objects.filter(pk=self.queue_id).first()
             queued = package.task if package else {}
             task = queued if isinstance(queued, dict) else {}
-            record = Task(
-                id=self.pk,
-                name=self.name,
-                func=str(task.get("func") or "")[:256],
-                args=task.get("args"),
-                kwargs=task.get("kwargs"),
-                group=task.get("group"),
-                started=self.started_at or now,
-                stopped=now,
-                result=reason,
-                success=False,
-                hook=task.get("hook"),
-                attempt_count=self.attempt,
-            )
             outcome = {
-                "state": JobState.FAILED,
                 "error": reason,
                 "error_class": error_class,
                 "payload": package.payload if package else "",
             }
-            if not settle(self, outcome, record):
+            lease = Lease(self.queue_id or 0, self.delivery)
+            record = failure(self, task, reason)
+            if not transitions.settle(self.pk, lease, JobState.FAILED, outcome, record):
                 return False
             groups_changed.send(sender=Job, groups={self.group})
-            if record.hook:
+            if task.get("hook"):
                 name = f"hook of {self.name}"
                 async_task(hooks.call, self.pk, task_name=name, cluster=self.queue, save=False)
         function = tally.function_of(task)

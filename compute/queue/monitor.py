@@ -16,6 +16,7 @@ from django_q.utils import close_old_django_connections
 from . import kernel, tally
 from .call import Call
 from .channels import STOP, Outbox
+from .engines import engine
 from .logs import ids
 from .models import Job
 from .signals import groups_changed, looking_around
@@ -30,12 +31,6 @@ COUNTING = 1
 PAUSE = 0.03
 #: Seconds between two looks for what somebody who died has left undone.
 LOOK = 5
-
-THROUGH = """
-    SELECT "group" FROM queue_job AS ended WHERE task_id IN ({ids}) AND NOT EXISTS (
-        SELECT 1 FROM queue_job WHERE "group" = ended."group" AND state IN ('queued', 'running')
-    )
-"""
 
 
 def monitor(result_queue: Outbox, broker: Broker) -> None:
@@ -106,13 +101,5 @@ def report(tasks: list[dict[str, Any]], broker: Broker) -> None:
 
 
 def through(task_ids: list[str]) -> set[str]:
-    """The groups of these tasks of which nothing waits or runs any more.
-
-    As SQL, for this is asked all the time, and Django takes longer to put it together than
-    the database to answer.
-    """
-    if not task_ids:
-        return set()
-    with connection.cursor() as cursor:
-        cursor.execute(THROUGH.format(ids=", ".join(["%s"] * len(task_ids))), task_ids)
-        return {group for (group,) in cursor.fetchall()}
+    """The groups of these tasks of which nothing waits or runs any more."""
+    return engine().through(task_ids) if task_ids else set()

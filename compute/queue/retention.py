@@ -12,11 +12,12 @@ from collections.abc import Callable, Collection, Iterator
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from django.db import connection, models, transaction
+from django.db import models, transaction
 from django.db.models import Exists, OuterRef, Q
 from django_q.models import Task
 
-from .models import UNSETTLED, Job, Node
+from .engines import engine
+from .models import Job, Node
 
 #: Jobs removed in one transaction, unless a single group has more.
 BATCH = 500
@@ -132,15 +133,10 @@ def lock(groups: Collection[str], before: datetime) -> list[str]:
     Whoever retries one at this moment has locked a job of it first, and keeps it. A group
     without jobs has nothing to wait for.
     """
+    ended = engine().lock_ended(groups, before)
     jobs = Job.objects.filter(group__in=groups).order_by()
-    held = jobs.filter(finished_at__lt=before).exclude(state__in=UNSETTLED)
-    if connection.features.has_select_for_update_skip_locked:
-        locked = held.select_for_update(skip_locked=True, of=("self",))
-        ended: dict[str, int] = Counter(locked.values_list("group", flat=True))
-    else:  # the transaction is the only one that writes
-        ended = dict(held.values_list("group").annotate(count=models.Count("*")))
     sizes = dict(jobs.values_list("group").annotate(count=models.Count("*")))
-    return [group for group in groups if ended.get(group, 0) == sizes.get(group, 0)]
+    return [group for group in groups if ended[group] == sizes.get(group, 0)]
 
 
 def remove(groups: Collection[str], dry: bool = False) -> Removed:

@@ -76,8 +76,9 @@ def due() -> QuerySet[Schedule]:
 
 
 def locked(schedules: QuerySet[Schedule]) -> QuerySet[Schedule]:
-    skip = connection.features.has_select_for_update_skip_locked
-    return schedules.select_for_update(skip_locked=skip)
+    skip = bool(connection.features.has_select_for_update_skip_locked)
+    waiting: QuerySet[Schedule] = schedules.select_for_update(skip_locked=skip)
+    return waiting
 
 
 def queue(schedule: Schedule, broker: Broker) -> None:
@@ -177,7 +178,8 @@ def forward(moment: datetime, now: datetime, step: timedelta) -> datetime:
 
 
 def local(moment: datetime) -> datetime:
-    return localtime(moment).replace(tzinfo=None)
+    there: datetime = localtime(moment)
+    return there.replace(tzinfo=None)
 
 
 def disable(pk: int, error: Exception) -> None:

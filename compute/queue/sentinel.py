@@ -23,7 +23,7 @@ from django_q.worker import worker
 from . import kernel, scheduler
 from .broker import SIGN_OF_LIFE
 from .channels import STOP, Bell, Inbox, NoQueue, Outbox, Timer
-from .checkpoint import cut_log
+from .engines import engine
 from .models import Job
 from .monitor import monitor
 from .text import one_line
@@ -138,6 +138,7 @@ class NodeSentinel(Sentinel):  # pragma: no cover - runs in forked processes (te
                 self.replace(process)
         self.broker.ended = self.ended + sum(each.inbox.ended.value for each in self.pool)
         # A beat after each: a database that is locked makes it wait, but is no reason to die.
+        cut_log = engine().cut_log
         for step in (self.bury, self.renew, self.note_progress, cut_log, Stat(self).save):
             step()
             self.heartbeat.value += 1

@@ -15,9 +15,9 @@ import math
 from collections import Counter
 from typing import Any
 
-from django.db import DatabaseError, connection
+from django.db import DatabaseError
 
-from .writes import turn
+from .engines import engine
 
 log = logging.getLogger(__name__)
 
@@ -32,11 +32,6 @@ BOUNDS = (0.01, 0.1, 1, 5, 10, 30, 60, 300, 1800, 3600, 4 * 3600, 24 * 3600, mat
 #: So many functions are told apart. The names come from code, but whoever watches pays for each.
 MOST = 200
 OTHER, UNKNOWN = "(other)", "(unknown)"
-
-ADD = """
-    INSERT INTO queue_tally (func, kind, value) VALUES {rows}
-    ON CONFLICT (func, kind) DO UPDATE SET value = queue_tally.value + excluded.value
-"""
 
 
 def bucket(bound: float) -> str:
@@ -68,11 +63,7 @@ def add(counts: Counts) -> None:
             func = OTHER
         known.add(func)
         added[func, kind] += value
-    values = [
-        value for (func, kind), count in sorted(added.items()) for value in (func, kind, count)
-    ]
-    with turn(), connection.cursor() as cursor:
-        cursor.execute(ADD.format(rows=", ".join(["(%s, %s, %s)"] * len(added))), values)
+    engine().add_counts([(*key, count) for key, count in sorted(added.items())])
 
 
 def add_if_possible(counts: Counts) -> None:
@@ -86,8 +77,6 @@ def add_if_possible(counts: Counts) -> None:
 def totals() -> dict[str, dict[str, float]]:
     """All counts so far, by function and then by kind."""
     found: dict[str, dict[str, float]] = {}
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT func, kind, value FROM queue_tally ORDER BY func, kind")
-        for func, kind, value in cursor.fetchall():
-            found.setdefault(func, {})[kind] = value
+    for func, kind, value in engine().counts():
+        found.setdefault(func, {})[kind] = value
     return found

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 from django.contrib.auth.models import Permission, User
-from django.db.models import QuerySet
+from django.db import connection
 from django.test import Client
 from django.urls import reverse
 from django_q.brokers import get_broker
@@ -198,17 +198,17 @@ def test_deleting_a_package_without_a_job_just_deletes_it(admin):
     assert sent == []
 
 
-def test_a_worker_that_claims_what_is_being_cancelled_runs_nothing(admin, monkeypatch):
+def test_a_worker_that_claims_what_is_being_cancelled_runs_nothing(admin):
     async_task(functions.give, "a")
-    delete, claimed = QuerySet.delete, []
+    claimed = []
 
-    def claim_and_delete(rows):
-        monkeypatch.undo()
-        claimed.extend(lease.delivery for lease, _ in get_broker().claim(1))
-        return delete(rows)
+    def claim_before_a_package_is_deleted(execute, statement, *rest):
+        if "DELETE FROM django_q_ormq" in statement and not claimed:
+            claimed.extend(lease.delivery for lease, _ in get_broker().claim(1))
+        return execute(statement, *rest)
 
-    monkeypatch.setattr(QuerySet, "delete", claim_and_delete)
-    act(admin, QUEUE, "delete_selected", OrmQ.objects.get(), post="yes")
+    with connection.execute_wrapper(claim_before_a_package_is_deleted):
+        act(admin, QUEUE, "delete_selected", OrmQ.objects.get(), post="yes")
     assert claimed == [0]
     assert the_job().state == JobState.CANCELLED
     assert not OrmQ.objects.exists()

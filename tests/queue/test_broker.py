@@ -24,10 +24,11 @@ from django_q.tasks import async_task, queue_size
 
 from compute.queue import broker as broker_module
 from compute.queue.broker import DatabaseBroker, node_id, node_name
-from compute.queue.claims import Lease
-from compute.queue.models import UNKNOWN_PAUSE, UNKNOWN_TRIES, Job, JobState, Node
+from compute.queue.engines import Lease
+from compute.queue.models import Job, JobState, Node
 from compute.queue.sentinel import Flag
 from compute.queue.signals import groups_changed
+from compute.queue.transitions import UNKNOWN_PAUSE, UNKNOWN_TRIES
 from tests import recipes
 from tests.queue import functions
 from tests.queue.conftest import expire_leases, failing, leases, received, sentinel, the_job
@@ -438,7 +439,7 @@ def test_a_node_that_starts_again_is_alive_again(node):
 
 def test_a_silent_node_is_not_alive(node):
     Stat(sentinel(node)).save()
-    Node.objects.update(seen_at=Now() - Node.SILENCE)
+    Node.objects.update(seen_at=Now() - Node.DEAD_AFTER)
     assert Stat.get_all(node.broker) == []
 
 

@@ -25,10 +25,12 @@ from django_q.tasks import Chain, Iter, async_chain, async_iter, async_task, fet
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compute.queue import call, entry, fanout
+from compute.queue import call, fanout
 from compute.queue.call import PAUSES, Call, Delivery, persistently
-from compute.queue.models import UNKNOWN_PAUSE, UNKNOWN_TRIES, Job, JobState
+from compute.queue.models import Job, JobState
 from compute.queue.text import one_line
+from compute.queue.transitions import UNKNOWN_PAUSE, UNKNOWN_TRIES, enter
+from tests import recipes
 from tests.queue import functions
 from tests.queue.conftest import expire_leases, failing, leases, the_job
 
@@ -77,10 +79,10 @@ def test_queueing_and_job_commit_together_or_not_at_all(db):
     assert (OrmQ.objects.count(), Job.objects.count()) == (0, 0)
 
 
-def test_nothing_is_queued_when_the_job_cannot_be_written(transactional_db, monkeypatch):
-    monkeypatch.setattr(entry, "JOB", entry.JOB.replace("queue_job", "nowhere"))
+def test_nothing_is_queued_when_the_job_cannot_be_written(transactional_db):
+    twice = {"id": recipes.job.make().pk, "name": "twice", "started": timezone.now()}
     with pytest.raises(DatabaseError):
-        async_task(ADD, 1)
+        enter("sumsite", "package", twice)
     assert not OrmQ.objects.exists()
 
 

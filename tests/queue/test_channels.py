@@ -13,7 +13,7 @@ from django_q.tasks import async_task
 
 from compute.queue import channels
 from compute.queue.channels import STOP, Bell, Inbox, Mailbox, Outbox, Timer
-from compute.queue.claims import Lease
+from compute.queue.engines import Lease
 from compute.queue.models import Job, JobState
 from tests.queue.conftest import failing, the_job
 

@@ -19,9 +19,10 @@ from django_q.tasks import async_task
 from compute.computations.sums import SUM
 from compute.models import Run
 from compute.queue.channels import Bell, Inbox
+from compute.queue.engines import engine
 from compute.queue.fanout import async_iter
 from compute.queue.models import Job, JobState
-from compute.queue.monitor import report, through
+from compute.queue.monitor import report
 from tests.queue.conftest import sentinel
 
 ADD = "tests.queue.functions.add"
@@ -173,7 +174,7 @@ def test_an_outcome_finds_its_rows_by_index(crowd, node):
 def test_whether_a_group_is_through_is_seen_by_index(crowd):
     tasks = list(crowd.jobs.values_list("pk", flat=True)[:50])
     with CaptureQueriesContext(connection) as queries:
-        assert through(tasks) == set()
+        assert engine().through(tasks) == set()
     plan = plans(queries)
     assert "queue_job" in plan
     assert read_whole(plan) == [], plan

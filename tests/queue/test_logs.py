@@ -9,7 +9,7 @@ import pytest
 from django_q.tasks import async_task
 
 from compute.queue import logs
-from compute.queue.claims import Lease
+from compute.queue.engines import Lease
 from compute.queue.fanout import async_iter
 from compute.queue.models import Job
 from compute.queue.monitor import report

@@ -204,7 +204,7 @@ def test_a_node_is_shown_by_its_name_and_host(db):
 def test_alive_are_nodes_that_were_heard_of_lately_and_have_not_stopped(db):
     now = timezone.now()
     alive = recipes.node.make(seen_at=now)
-    recipes.node.make(seen_at=now - Node.SILENCE - timedelta(seconds=1))
+    recipes.node.make(seen_at=now - Node.DEAD_AFTER - timedelta(seconds=1))
     recipes.node.make(seen_at=now, stopped_at=now)
     assert list(Node.objects.alive()) == [alive]
 

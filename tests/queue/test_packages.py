@@ -6,8 +6,9 @@ from django_q.models import Failure, OrmQ
 from django_q.tasks import async_task
 
 from compute.queue import packages
+from compute.queue.engines import FREE
 from compute.queue.fanout import async_iter
-from compute.queue.models import FREE, Job, JobState
+from compute.queue.models import Job, JobState
 from tests.queue import functions
 from tests.queue.conftest import the_job
 

@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django_q.models import Failure, OrmQ
 from django_q.tasks import async_task
 
-from compute.queue import models
+from compute.queue import transitions
 from compute.queue.fanout import async_iter
 from compute.queue.models import Job, JobState
 from compute.queue.signals import groups_changed
@@ -93,8 +93,7 @@ def test_a_queue_of_another_name_gets_its_jobs_back(db: None) -> None:
 
 def test_each_batch_is_whole(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """What fails in the middle leaves whole batches, and no job without its package."""
-    monkeypatch.setattr(models, "BATCH", 2)
-    monkeypatch.setattr(models.batched, "__defaults__", (2,))
+    monkeypatch.setattr(transitions.batched, "__defaults__", (2,))
     for position in range(5):
         recipes.job.make(group="mine", position=position, state=JobState.FAILED, payload="package")
     told: list[Any] = []

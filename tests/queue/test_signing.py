@@ -22,7 +22,8 @@ from django_q.tasks import async_task
 from compute.models import Run
 from compute.queue.broker import FOREIGN_LIMIT, FOREIGN_PAUSE
 from compute.queue.channels import Bell, Inbox
-from compute.queue.models import FREE, Job, JobState
+from compute.queue.engines import FREE
+from compute.queue.models import Job, JobState
 from tests import recipes
 from tests.processes import Processes, wait_until
 from tests.queue.conftest import the_job

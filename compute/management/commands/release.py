@@ -12,7 +12,7 @@ from django.core.management import BaseCommand, call_command
 from django.db import connection
 
 from compute import statics
-from compute.queue.wakeup import own_connection
+from compute.queue.engines.postgres.sessions import own_connection
 
 #: Any number that nobody else of this database locks.
 LOCK = 7_205_759_403

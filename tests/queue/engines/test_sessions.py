@@ -3,13 +3,13 @@ from __future__ import annotations
 import pytest
 from django.db import connection
 
-from compute.queue import sessions, wakeup
+from compute.queue.engines.postgres import sessions
 from tests import database
 
 
 @pytest.mark.postgres
 def test_a_session_that_is_left_alone_in_a_transaction_ends(transactional_db: None) -> None:
-    with wakeup.own_connection() as listener:  # as good as any new connection
+    with sessions.own_connection() as listener:  # as good as any new connection
         (limit,) = listener.execute("SHOW idle_in_transaction_session_timeout").fetchone()
         assert limit == "1min"
         # (Over this Unix socket the server shows no keepalives; tests/workers/test_network.py

@@ -8,10 +8,11 @@ import pytest
 from django.db import connection
 from django_q.tasks import async_task
 
-from compute.queue import wakeup
+from compute.queue.engines import engine
+from compute.queue.engines.postgres import listening
+from compute.queue.engines.sqlite import bell
 from compute.queue.fanout import async_iter
 from compute.queue.models import Job
-from tests import database
 
 ADD = "tests.queue.functions.add"
 QUEUEING = {
@@ -32,12 +33,11 @@ def the_failed() -> str:
 def commits(transactional_db):
     """What the tests' database tells a thread of its own, which has its own connection."""
     heard: queue.Queue[float] = queue.Queue()
-    told = wakeup.postgres_commits if database.ENGINE == "postgres" else wakeup.sqlite_commits
     ready, end = threading.Event(), threading.Event()
 
     def listen() -> None:
         try:
-            for _ in told():
+            for _ in engine().commits():
                 ready.set()
                 heard.put(time.monotonic())
                 if end.is_set():
@@ -66,13 +66,13 @@ def test_a_commit_that_queues_is_heard_long_before_a_poll(commits, what):
     commits.get(timeout=5)
     began = time.monotonic()
     QUEUEING[what]()
-    assert commits.get(timeout=5) - began < wakeup.PATIENCE
+    assert commits.get(timeout=5) - began < listening.PATIENCE
 
 
 @pytest.mark.sqlite
 def test_where_the_kernel_tells_nothing_a_commit_is_heard_as_well(transactional_db, settings):
     settings.Q_PORTABLE = True
-    commits = wakeup.sqlite_commits()
+    commits = engine().commits()
     assert next(commits) is None  # what came before
     async_task(ADD, 1)
     assert next(commits) is None
@@ -80,16 +80,16 @@ def test_where_the_kernel_tells_nothing_a_commit_is_heard_as_well(transactional_
 
 @pytest.mark.postgres
 def test_where_a_proxy_swallows_notifications_the_node_polls(transactional_db, monkeypatch):
-    monkeypatch.setattr(wakeup, "echoes", lambda _: False)
-    polls = wakeup.postgres_commits()
+    monkeypatch.setattr(listening, "echoes", lambda _: False)
+    polls = engine().commits()
     assert [next(polls), next(polls)] == [None, None]
     polls.close()
 
 
 def test_where_no_bell_can_be_rung_queueing_is_no_error(monkeypatch, tmp_path):
     monkeypatch.setitem(connection.settings_dict, "NAME", tmp_path / "in-memory")
-    wakeup.touch()
+    bell.ring()
     assert not any(tmp_path.iterdir())
     (tmp_path / "in-memory").touch()
     (tmp_path / "in-memory-bell").symlink_to(tmp_path / "nowhere" / "at-all")
-    wakeup.touch()
+    bell.ring()

@@ -1,10 +1,10 @@
-"""How the queue's own writes wait for their turn on SQLite, in short steps.
+"""How the queue's own writes wait for their turn, in short steps.
 
-SQLite has one writer at a time. Whoever finds it busy sleeps 1, 2, 5, 10 ms and so on
-before another look, while a claim or an outcome takes a fraction of one: workers of tiny
-tasks slept half of their time. So for a moment this looks more often; then SQLite waits
-as it always does, for as long as DATABASES says. Whoever does not would be left behind by
-those who do, so all that a node writes often does: its signs of life and leases, too.
+SQLite has one writer at a time. A connection that finds it busy sleeps 1, 2, 5, 10 ms and so
+on before another look, while a claim or an outcome takes a fraction of one: workers of tiny
+tasks slept half of their time. So for a moment a turn looks more often; then SQLite waits as
+it always does, for as long as DATABASES says. A write that took no turns would be left behind
+by those that do, so all that a node writes often does: its signs of life and leases, too.
 """
 
 from __future__ import annotations
@@ -22,13 +22,9 @@ STEP, STEPS = 0.0001, 100
 
 @contextmanager
 def turn() -> Iterator[None]:
-    """On SQLite a transaction, or a part of the caller's, which stands or falls whole.
-
-    On Postgres, where nobody waits for another's rows, nothing. OperationalError if the
-    database stays locked for too long.
-    """
+    """A transaction, or a part of the caller's, which stands or falls whole."""
     with ExitStack() as stack:
-        if connection.vendor == "sqlite" and not connection.in_atomic_block:
+        if not connection.in_atomic_block:
             look_often(stack)
         yield
 

@@ -10,7 +10,8 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from compute.queue.checkpoint import LONG, PATIENCE, cut_log
+from compute.queue.engines import engine
+from compute.queue.engines.sqlite.log import LONG, PATIENCE
 from tests.conftest import without_database
 
 
@@ -57,10 +58,10 @@ def test_a_log_that_always_has_a_reader_is_emptied(
         current.close()
         current = following
     assert size() > 2 * LONG
-    cut_log()  # while somebody reads what it would take away
+    engine().cut_log()  # while somebody reads what it would take away
     assert size() > 2 * LONG
     current.close()
-    cut_log()
+    engine().cut_log()
     assert size() == 0
     assert not caplog.records
     with connection.cursor() as cursor:
@@ -69,10 +70,10 @@ def test_a_log_that_always_has_a_reader_is_emptied(
 
 @pytest.mark.sqlite
 def test_a_short_log_is_left_alone(reader: Callable[[], sqlite3.Connection]) -> None:
-    cut_log()
+    engine().cut_log()
     write(1)
     before = size()
-    cut_log()
+    engine().cut_log()
     assert 0 < before == size()
 
 
@@ -81,12 +82,12 @@ def test_a_database_that_is_away_is_no_reason_to_die(
     transactional_db: None, caplog: pytest.LogCaptureFixture
 ) -> None:
     with without_database():
-        cut_log()
+        engine().cut_log()
     assert "the log of SQLite stays long: " in caplog.text
 
 
 @pytest.mark.postgres
 def test_postgres_sees_to_its_own_log(transactional_db: None) -> None:
     with CaptureQueriesContext(connection) as queries:
-        cut_log()
+        engine().cut_log()
     assert not queries.captured_queries

@@ -12,7 +12,7 @@ import os
 
 from django.db import DatabaseError, connection
 
-from .writes import patience
+from .turns import patience
 
 log = logging.getLogger(__name__)
 
@@ -22,14 +22,12 @@ LONG = 4 * 1024 * 1024
 PATIENCE = 300
 
 
-def cut_log() -> None:
-    """Empty the log if it is long; called by every node's sentinel, in each of its rounds.
+def cut() -> None:
+    """Empty the log if it is long.
 
     What does not succeed is tried again in the next round, so for a few seconds the log
     can be several times as long.
     """
-    if connection.vendor != "sqlite":
-        return
     try:
         if os.path.getsize(f"{connection.settings_dict['NAME']}-wal") < LONG:
             return

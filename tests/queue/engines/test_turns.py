@@ -14,8 +14,8 @@ from django.db import OperationalError, connection, transaction
 from django.db.backends.sqlite3.base import SQLiteCursorWrapper
 from django.test.utils import CaptureQueriesContext
 
-from compute.queue import writes
-from compute.queue.writes import turn
+from compute.queue.engines import engine
+from compute.queue.engines.sqlite import turns
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def usual_patience() -> Any:
 @pytest.mark.sqlite
 def test_a_write_comes_next_when_the_other_is_through(other: sqlite3.Connection) -> None:
     threading.Timer(0.005, other.rollback).start()
-    with turn():
+    with engine().turn():
         assert not other.in_transaction
         assert connection.in_atomic_block
     assert usual_patience() == 20_000
@@ -53,13 +53,13 @@ def test_after_many_looks_sqlite_waits_as_it_does(
 
     def look(seconds: float) -> None:
         looks.append(seconds)
-        if len(looks) == writes.STEPS:
+        if len(looks) == turns.STEPS:
             threading.Timer(0.05, other.rollback).start()
 
-    monkeypatch.setattr(writes.time, "sleep", look)
-    with turn():
+    monkeypatch.setattr(turns.time, "sleep", look)
+    with engine().turn():
         assert not other.in_transaction
-    assert looks == [writes.STEP] * writes.STEPS
+    assert looks == [turns.STEP] * turns.STEPS
 
 
 @pytest.mark.sqlite
@@ -79,12 +79,12 @@ def test_a_write_that_had_to_wait_leaves_no_cursor_for_the_garbage_collector(
         if len(looks) == 3:
             other.rollback()
 
-    monkeypatch.setattr(writes.time, "sleep", look)
+    monkeypatch.setattr(turns.time, "sleep", look)
     gc.collect()
     gc.disable()
     try:
         before = cursors()
-        with turn():
+        with engine().turn():
             pass
         assert len(looks) == 3
         assert cursors() == before
@@ -95,13 +95,13 @@ def test_a_write_that_had_to_wait_leaves_no_cursor_for_the_garbage_collector(
 @pytest.mark.sqlite
 def test_a_database_that_stays_locked_is_an_error_in_time(other: sqlite3.Connection) -> None:
     began = time.monotonic()
-    with writes.patience(100), pytest.raises(OperationalError, match="locked"), turn():
+    with turns.patience(100), pytest.raises(OperationalError, match="locked"), engine().turn():
         raise AssertionError("it has written beside the other")
     assert 0.1 <= time.monotonic() - began < 10
     assert connection.get_autocommit()
 
 
 def test_within_a_transaction_it_is_a_part_of_that(transactional_db: None) -> None:
-    with CaptureQueriesContext(connection) as queries, transaction.atomic(), turn():
+    with CaptureQueriesContext(connection) as queries, transaction.atomic(), engine().turn():
         pass
     assert len(queries) == 2  # BEGIN, COMMIT
