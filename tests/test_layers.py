@@ -246,9 +246,9 @@ def test_the_site_imports_nothing_of_the_app(path: Path) -> None:
         ("refusals", ()),
         (
             "computation",
-            ("compute.chunking", "compute.given", "compute.queue.call", "compute.refusals"),
+            ("compute.chunking", "compute.given", "compute.queue.text", "compute.refusals"),
         ),
-        ("declarations", ("compute.computation", "compute.forms", "compute.queue.call")),
+        ("declarations", ("compute.computation", "compute.forms", "compute.queue.call", "compute.queue.text")),
         ("values", ()),
         ("health", ("compute.queue",)),
         ("replies", ()),

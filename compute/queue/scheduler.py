@@ -72,13 +72,14 @@ def due() -> QuerySet[Schedule]:
     mine = Q(cluster=Conf.CLUSTER_NAME)
     if Conf.CLUSTER_NAME == Conf.PREFIX:
         mine |= Q(cluster__isnull=True)
-    return Schedule.objects.exclude(repeats=0).filter(mine, next_run__lt=timezone.now())
+    open_: QuerySet[Schedule] = Schedule.objects.exclude(repeats=0)
+    return open_.filter(mine, next_run__lt=timezone.now())
 
 
 def locked(schedules: QuerySet[Schedule]) -> QuerySet[Schedule]:
     skip = bool(connection.features.has_select_for_update_skip_locked)
-    waiting: QuerySet[Schedule] = schedules.select_for_update(skip_locked=skip)
-    return waiting
+    free: QuerySet[Schedule] = schedules.select_for_update(skip_locked=skip)
+    return free
 
 
 def queue(schedule: Schedule, broker: Broker) -> None:

@@ -65,6 +65,10 @@ ARROWS: dict[str, tuple[Callable[[Job], Any], dict[str, str]]] = {
         lambda job: transitions.postpone((job.pk, DELIVERY), 1),
         {"queued": "queued", "running": "queued"},
     ),
+    "leave": (
+        lambda job: transitions.leave((job.pk, DELIVERY), UNKNOWN_PAUSE),
+        {"queued": "queued", "running": "queued"},
+    ),
     "retry": (retried, {"failed": "queued"}),
 }
 
@@ -83,7 +87,7 @@ def test_an_arrow_leads_from_some_states_and_from_others_nowhere(arrow: str, sta
         assert after == before
 
 
-@pytest.mark.parametrize("arrow", ["settle, done", "settle, failed", "give_back", "postpone"])
+@pytest.mark.parametrize("arrow", ["settle, done", "settle, failed", "give_back", "postpone", "leave"])
 def test_of_a_delivery_that_is_over_nothing_counts(arrow: str) -> None:
     job = in_state("running")
     Job.objects.update(delivery=DELIVERY + 1)
