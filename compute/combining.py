@@ -1,4 +1,4 @@
-"""For one version: a task that the version before has queued names it by this path."""
+"""For one version: the name in the queue of a task which the version before had here."""
 
 from .models.combining import combine
 

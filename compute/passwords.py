@@ -1,4 +1,4 @@
-"""For one version: a mail that the version before has queued names its task by this path."""
+"""For one version: the name in the queue of a task which the version before had here."""
 
 from .web.passwords import send_links
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from compute.computations import OURS
+from compute.queue.call import path_of
 from tests.processes import ROOT
 
 #: Somebody's own computations may lie beside ours, and are as they like.
@@ -98,7 +99,7 @@ FLOORS = (
     # what Django and people call: addresses, views, commands, and the app that connects it all
     ("views", "urls", "apps", "management"),
 )
-#: Modules that stay for a version, for tasks that the version before has queued by their path.
+#: Modules that stay for one version: names in the queue, as the version before knows them.
 OF_BEFORE = ("compute/combining.py", "compute/passwords.py")
 #: Files of compute/queue/ that are still tied in a circle. The list may get shorter.
 STILL_IN_A_CIRCLE = {
@@ -241,8 +242,10 @@ def test_a_module_knows_only_what_it_needs(name: str, allowed: tuple[str, ...]) 
         *(f"compute.several.{name}" for name in ("cancel", "combine", "retry")),
     ],
 )
-def test_what_the_version_before_has_queued_is_found(path: str) -> None:
-    assert callable(pydoc.locate(path))
+def test_a_task_has_the_name_that_the_version_before_knows(path: str) -> None:
+    task = pydoc.locate(path)
+    assert callable(task)
+    assert path_of(task) == path
 
 
 # --- words -----------------------------------------------------------------------------

@@ -20,7 +20,7 @@ __all__ = [
     "RunState",
     "Speed",
     "Sweep",
-    "advance",  # for one version: tasks that the version before has queued name it by this path
+    "advance",  # a task, whose name in the queue this is
     "as_kept",
-    "measure",  # this, too
+    "measure",  # another
 ]

@@ -50,6 +50,9 @@ def combine(task_id: str) -> None:
     persistently(lambda: note(run, kept, shown, trouble))
 
 
+combine.__module__ = "compute.combining"  # its name in the queue, for nodes of the version before
+
+
 def note(run: Run, result: Any, shown: str, trouble: str) -> None:
     """Write the result on the run, unless it has ended in another way meanwhile."""
     mine = Run.objects.filter(pk=run.pk)

@@ -2,8 +2,7 @@
 
 The jobs decide: `refresh` reads them under a lock on the run's row, so that a note is never older
 than a retry. When all chunks are done it queues, once, the task that makes one result of theirs
-(`combining`), which is a job of its own. A node refreshes a run when it has settled its last
-chunk; whoever shows a run does, and what `settle` finds, whom that node's death would leave.
+(`combining`), which is a job of its own.
 """
 
 from __future__ import annotations

@@ -149,6 +149,9 @@ def send_links(email: str, site: str) -> int:
     return len(users)
 
 
+send_links.__module__ = "compute.passwords"  # its name in the queue, see there
+
+
 @method_decorator(login_not_required, name="dispatch")
 class ChooseView(AccountFormView, PasswordResetConfirmView):
     """Takes a new password without the old one, where the mail's link leads."""
