@@ -18,7 +18,7 @@ from compute.models import Run
 from compute.models.notes import refresh, settle
 from compute.models.retries import retry
 from compute.queue.models import Job, JobState, Node
-from compute.web import pages
+from compute.web.pages import home
 from tests import recipes
 from tests.conftest import finish_by_hand, run_jobs, run_queued, started
 
@@ -561,7 +561,7 @@ def test_what_was_left_out_of_the_computations_is_told_to_those_who_can_mend_it(
     db: None, browser_client: Client, admin: Client, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     problem = Problem("compute.W002", "odd.py, <b>: its name is bad.", "Take another.")
-    monkeypatch.setattr(pages, "problems", lambda: [problem])
+    monkeypatch.setattr(home, "problems", lambda: [problem])
     html = admin.get("/", headers={"accept": "text/html"}).content.decode()
     assert "Left out of the computations," in html
     assert "<li>odd.py, &lt;b&gt;: its name is bad. Take another.</li>" in html
