@@ -12,7 +12,7 @@ from typing import Any
 
 from gunicorn.glogging import Logger
 
-from compute.access import FORMAT
+from compute.web.access import FORMAT
 from sumsite import settings
 
 # With DEBUG the site shows its insides, so only this machine may ask.
@@ -26,7 +26,7 @@ control_socket_disable = True  # it would lie in the home folder, shared by ever
 
 # gunicorn's own lines and one for each request, by the site's rules. Its own lines look as they
 # do anywhere; while somebody works on the site, requests are told by the pages they come to.
-logger_class = "compute.access.AccessLogger"
+logger_class = "compute.web.access.AccessLogger"
 access_log_format = FORMAT
 access = settings.LOG_FORMAT == "json" or not settings.DEBUG
 level = settings.LOG_LEVEL
@@ -96,7 +96,7 @@ warnings.filterwarnings("ignore", "Pattern .* currently matches no files", Runti
 
 def post_worker_init(worker: Any) -> None:
     """Say at the start what else one would learn from failing pages."""
-    from compute import statics
+    from compute.web import statics
 
     lacking = statics.uncollected() if worker.age == 1 else []
     if lacking:

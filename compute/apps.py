@@ -13,10 +13,11 @@ class ComputeConfig(AppConfig):
 
     def ready(self) -> None:
         from . import checks  # noqa: F401 - it registers itself
-        from .owners import claim
         from .queue.signals import groups_changed, looking_around, watching
+        from .web import admin  # noqa: F401 - this, too
+        from .web.owners import claim
 
-        user_logged_in.connect(claim, dispatch_uid="compute.owners.claim")
+        user_logged_in.connect(claim, dispatch_uid="compute.web.owners.claim")
         groups_changed.connect(refresh_runs, dispatch_uid="compute.apps.refresh_runs")
         looking_around.connect(look_around, dispatch_uid="compute.apps.look_around")
         watching.connect(watch_computations, dispatch_uid="compute.apps.watch_computations")
@@ -27,15 +28,15 @@ def refresh_runs(sender: Any, groups: set[str], at_work: bool = False, **kwargs:
 
     An error with one does not keep the others from being noted.
     """
-    from .models import Run
+    from .models import Run, notes
 
     if at_work:
-        Run.objects.at_work(groups)
+        notes.at_work(groups)
         return
     failed = None
     for run in Run.objects.of_groups(groups).select_related("sweep"):
         try:
-            run.refresh()
+            notes.refresh(run)
             if run.sweep and run.state != Run.State.IN_PROGRESS:
                 run.sweep.queue_advance()
         except Exception as error:
@@ -47,9 +48,9 @@ def refresh_runs(sender: Any, groups: set[str], at_work: bool = False, **kwargs:
 def look_around(sender: Any, **kwargs: Any) -> None:
     """See to what a node that was killed has left: ends that nobody noted, runs of a sweep,
     samples that nobody has tried."""
-    from .models import Run, Speed, Sweep
+    from .models import Speed, Sweep, notes
 
-    Run.objects.settle()
+    notes.settle()
     Sweep.objects.settle()
     Speed.objects.ask()
 

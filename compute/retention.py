@@ -17,7 +17,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 from django_q.models import Schedule
 
-from .models import MailAsked, Run, Sweep
+from .models import MailAsked, Run, Sweep, notes
 from .queue import retention as queue
 from .queue.retention import Pruned, Removed
 
@@ -71,7 +71,7 @@ def session_steps(dry: bool) -> Iterator[Removed]:
 
 
 def steps_before(before: datetime, dry: bool) -> Iterator[Removed]:
-    Run.objects.settle()  # notes what has ended and nobody has looked at since
+    notes.settle()  # notes what has ended and nobody has looked at since
     yield from run_steps(before, dry)
     yield from queue.steps(before, with_a_run, dry)
     runs = Run.objects.filter(sweep=OuterRef("pk"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .models import Run, RunQuerySet
+from .models import Run, RunQuerySet, retries
 from .queue.bulk import FEW, Done, carry_out
 from .queue.transitions import BATCH
 
@@ -23,12 +23,12 @@ def combine_all(keys: list[int], by: str) -> Done:
 
 def retry(keys: list[int], by: str) -> int:
     """How many failed tasks of these runs are queued again."""
-    return Run.objects.filter(pk__among=keys).retry()
+    return retries.retry_all(Run.objects.filter(pk__among=keys))
 
 
 def combine(keys: list[int], by: str) -> int:
     """How many of these runs, whose chunks are done, are combined again."""
-    return Run.objects.filter(pk__among=keys).combine_again()
+    return retries.combine_all_again(Run.objects.filter(pk__among=keys))
 
 
 def cancel(keys: list[int], by: str) -> int:

@@ -4,7 +4,8 @@ from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.views import LogoutView
 from django.urls import path
 
-from . import accounts, actions, generic, passwords, views
+from . import views
+from .web import accounts, actions, passwords, runs, site
 
 urlpatterns = [
     path("", views.HomeView.as_view(), name="home"),
@@ -18,16 +19,16 @@ urlpatterns = [
         views.SplitSumAsyncProgressView.as_view(),
         name="split-sum-async-progress",
     ),
-    path("compute/<slug:name>/", generic.ComputationView.as_view(), name="computation"),
-    path("compute/<slug:name>/start/", generic.StartView.as_view(), name="start"),
-    path("compute/<slug:name>/check/", generic.CheckView.as_view(), name="check"),
+    path("compute/<slug:name>/", runs.ComputationView.as_view(), name="computation"),
+    path("compute/<slug:name>/start/", runs.StartView.as_view(), name="start"),
+    path("compute/<slug:name>/check/", runs.CheckView.as_view(), name="check"),
     path("compute/<slug:name>/cancel/", actions.CancelView.as_view(), name="cancel"),
     path("compute/<slug:name>/retry/", actions.RetryView.as_view(), name="retry"),
     path("compute/<slug:name>/combine/", actions.CombineView.as_view(), name="combine"),
     path("compute/<slug:name>/share/", actions.ShareView.as_view(), name="share"),
     path("compute/<slug:name>/again/", actions.AgainView.as_view(), name="again"),
     path("compute/<slug:name>/chunk-sizes/", actions.ChunkSizesView.as_view(), name="chunk-sizes"),
-    path("nodes/", views.NodesView.as_view(), name="nodes"),
+    path("nodes/", site.NodesView.as_view(), name="nodes"),
     path("login/", accounts.SignInView.as_view(), name="login"),
     path("password/", passwords.PasswordView.as_view(), name="password"),
     path(
@@ -63,7 +64,7 @@ urlpatterns = [
         name="password-chosen",
     ),
     path("logout/", LogoutView.as_view(), name="logout"),
-    path("healthz", login_not_required(views.HealthView.as_view()), name="healthz"),
-    path("readyz", login_not_required(views.ReadyView.as_view()), name="readyz"),
-    path("metrics", login_not_required(views.MetricsView.as_view()), name="metrics"),
+    path("healthz", login_not_required(site.HealthView.as_view()), name="healthz"),
+    path("readyz", login_not_required(site.ReadyView.as_view()), name="readyz"),
+    path("metrics", login_not_required(site.MetricsView.as_view()), name="metrics"),
 ]

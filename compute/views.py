@@ -1,4 +1,4 @@
-"""The tutorial's views, and the site's own addresses."""
+"""The tutorial's views. What serves any computation, and the site itself, is in compute/web/."""
 
 from __future__ import annotations
 
@@ -7,22 +7,24 @@ from functools import partial
 from typing import Any
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django_q.tasks import async_task
-from prometheus_client import CONTENT_TYPE_LATEST
 
-from . import chunking, generic, health, metrics, slots, tasks
+from . import chunking, tasks
 from .computations.sums import BUGGY_SUM, SUM, title
 from .forms import ChunkSizeForm, form_for
-from .generic import CheckView, ReplyView
 from .models import Progress, Run
-from .pages import estimate_context, nodes_context, problems_context, runs_context
+from .models.plans import best_chunk_size, run_of
 from .queue.fanout import async_iter
-from .replies import page_or_json, refuse
+from .web import slots
+from .web.pages.home import estimate_context, problems_context
+from .web.pages.runs import runs_context
+from .web.replies import page_or_json
+from .web.runs import CheckView, ComputationFormView, StartView, progress_data
 
 
-class FormView(generic.FormView):
+class SumFormView(ComputationFormView):
     """A form of the tutorial's: how to sum, on the first page."""
 
     template = "compute/home.html"
@@ -39,7 +41,7 @@ class FormView(generic.FormView):
         }
 
 
-class HomeView(FormView):
+class HomeView(SumFormView):
     """The page for people: the form, and what is running."""
 
     http_method_names = ["get", "head"]
@@ -51,7 +53,7 @@ class HomeView(FormView):
         return page_or_json(request, self.page_or_part(), context, data)
 
 
-class SumView(FormView):
+class SumView(SumFormView):
     """Adds up inside the request, which is what this site shows not to do."""
 
     chunked = False
@@ -80,7 +82,7 @@ class SumView(FormView):
         return page_or_json(self.request, "compute/sum.html", context, {"total": total})
 
 
-class StartView(FormView, generic.StartView):
+class SumStartView(SumFormView, StartView):
     """Starts a sum as the subclass says, and points at the tutorial's own check address."""
 
     check = "sum-async-progress"
@@ -95,17 +97,17 @@ class StartView(FormView, generic.StartView):
         return f"{reverse(self.check)}?task_id={run.task_id}"
 
 
-class SumAsyncStartView(StartView):
+class SumAsyncStartView(SumStartView):
     """One task for the whole sum."""
 
     chunked = False
 
     def start(self, n: int) -> Run:
         task = async_task(tasks.get_sum, n, task_name=title(n))
-        return Run.objects.note(task, SUM, {"n": n})
+        return run_of(task, SUM, {"n": n})
 
 
-class BuggySumAsyncStartView(StartView):
+class BuggySumAsyncStartView(SumStartView):
     """One task that fails, to be debugged as the README tells."""
 
     computation = BUGGY_SUM
@@ -113,10 +115,10 @@ class BuggySumAsyncStartView(StartView):
 
     def start(self, n: int) -> Run:
         task = async_task(tasks.get_sum_buggy, n)
-        return Run.objects.note(task, BUGGY_SUM, {"n": n})
+        return run_of(task, BUGGY_SUM, {"n": n})
 
 
-class SplitSumAsyncStartView(StartView):
+class SplitSumAsyncStartView(SumStartView):
     """Many tasks, each for a chunk of the sum, on all workers of all nodes at once."""
 
     check = "split-sum-async-progress"
@@ -124,11 +126,11 @@ class SplitSumAsyncStartView(StartView):
     def start(self, n: int, chunk_size: int | None = None) -> Run:
         why = ""
         if chunk_size is None:
-            chunk_size, why = Run.objects.best_chunk_size(SUM, {"n": n})
+            chunk_size, why = best_chunk_size(SUM, {"n": n})
         chunks = chunking.ranges(n, chunk_size)
         task = async_iter(tasks.get_sum_range, chunks, task_name=title(n))
         sizes = {"chunk_size": chunk_size, "chunks": len(chunks), "why": why}
-        return Run.objects.note(task, SUM, {"n": n}, **sizes)
+        return run_of(task, SUM, {"n": n}, **sizes)
 
 
 class SumAsyncProgressView(CheckView):
@@ -147,64 +149,5 @@ class SplitSumAsyncProgressView(CheckView):
             "raw": run.results() if progress.settled and not progress.failed else None,
             "total": run.result,
             "error": run.error(),
-            "progress": generic.progress_data(progress),
+            "progress": progress_data(progress),
         }
-
-
-class NodesView(ReplyView):
-    """The queue servers, what their workers run, and what waits."""
-
-    def get(self, request: generic.HtmxHttpRequest) -> HttpResponse:
-        context = nodes_context(request)
-        data = {
-            "waiting": context["waiting"],
-            "oldest_seconds": context["oldest"],
-            "nodes": [
-                {
-                    "name": each["name"],
-                    "host": each["host"],
-                    "state": each["state"],
-                    "since": each["node"].started_at,
-                    "seen": each["node"].seen_at,
-                    "workers": each["node"].workers,
-                    "ended": each["node"].ended,
-                    "restarts": each["node"].restarts,
-                    "running": [
-                        {"task": one["task"], "seconds": one["seconds"]} for one in each["running"]
-                    ],
-                }
-                for each in context["nodes"]
-            ],
-        }
-        template = "compute/_nodes.html" if request.htmx else "compute/nodes.html"
-        return page_or_json(request, template, context, data)
-
-
-class HealthView(ReplyView):
-    """This process answers. Touches nothing else. (For machines, so JSON it is.)"""
-
-    def get(self, request: HttpRequest) -> HttpResponse:
-        return JsonResponse({"status": "ok"})
-
-
-class ReadyView(ReplyView):
-    """The site can do its work: database, migrations, a queue server."""
-
-    def get(self, request: HttpRequest) -> HttpResponse:
-        detail = health.missing()
-        if detail:
-            return JsonResponse({"detail": detail}, status=503, headers={"Retry-After": "5"})
-        return JsonResponse({"status": "ok"})
-
-
-class MetricsView(ReplyView):
-    """For Prometheus: how the queue stands and what it has done."""
-
-    def get(self, request: HttpRequest) -> HttpResponse:
-        if metrics.may_scrape(request):
-            headers = {"Cache-Control": "no-store"}
-            return HttpResponse(metrics.text(), content_type=CONTENT_TYPE_LATEST, headers=headers)
-        if settings.METRICS_TOKEN:
-            detail = "Send `Authorization: Bearer <METRICS_TOKEN>`."
-            return refuse(request, 401, detail, headers={"WWW-Authenticate": "Bearer"})
-        return refuse(request, 403, "For staff, until METRICS_TOKEN is set for a scraper.")

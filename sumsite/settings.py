@@ -84,21 +84,21 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     # These three first, so that their headers are on whatever the others answer.
-    "compute.middleware.HeadersMiddleware",
+    "compute.web.middleware.HeadersMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "compute.bodies.BodyMiddleware",
-    "compute.middleware.DatabaseAwayMiddleware",
-    "compute.middleware.OddValuesMiddleware",
-    "compute.middleware.SchemaMiddleware",
+    "compute.web.bodies.BodyMiddleware",
+    "compute.web.middleware.DatabaseAwayMiddleware",
+    "compute.web.middleware.OddValuesMiddleware",
+    "compute.web.middleware.SchemaMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "compute.middleware.CommonMiddleware",
-    "compute.origins.OriginMiddleware",
-    "compute.middleware.SessionCsrfMiddleware",
+    "compute.web.middleware.CommonMiddleware",
+    "compute.web.origins.OriginMiddleware",
+    "compute.web.middleware.SessionCsrfMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "compute.middleware.SignInMiddleware",
+    "compute.web.middleware.SignInMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "axes.middleware.AxesMiddleware",  # last: what is before it handles its 429 as any other
@@ -106,7 +106,7 @@ MIDDLEWARE = [
 
 ROOT_URLCONF = "sumsite.urls"
 WSGI_APPLICATION = "sumsite.wsgi.application"
-CSRF_FAILURE_VIEW = "compute.replies.csrf_failure"
+CSRF_FAILURE_VIEW = "compute.web.replies.csrf_failure"
 
 TEMPLATES = [
     {
@@ -254,7 +254,7 @@ SUM_SYNC_MAX_N = env.int("SUM_SYNC_MAX_N", 10**8)
 # --- limits -------------------------------------------------------------------------
 
 # Of all together, and of one address or account: a quarter, unless somebody says otherwise.
-# (A session has half of what its address has, see compute/limits.py.)
+# (A session has half of what its address has, see compute/web/shares.py.)
 MAX_ACTIVE_RUNS = env.int("MAX_ACTIVE_RUNS", 100)
 MAX_CLIENT_RUNS = env.int("MAX_CLIENT_RUNS", 0) or -(-MAX_ACTIVE_RUNS // 4)
 MAX_QUEUED_CHUNKS = env.int("MAX_QUEUED_CHUNKS", 200_000)
@@ -267,7 +267,7 @@ MAX_KEPT_MB = env.float("MAX_KEPT_MB", 2000)
 MAX_BODY_KB = env.int("MAX_BODY_KB", 1024)
 if MAX_BODY_KB < 1:
     raise ImproperlyConfigured("MAX_BODY_KB has to be 1 or more: the site's own forms are bodies.")
-DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY_KB * 1024  # compute/bodies.py refuses what is over it
+DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY_KB * 1024  # compute/web/bodies.py refuses what is over it
 RUN_RETENTION_DAYS = env.int("RUN_RETENTION_DAYS", 30)
 if RUN_RETENTION_DAYS < 0:
     raise ImproperlyConfigured("RUN_RETENTION_DAYS has to be 0 (keep for ever) or more.")
@@ -309,15 +309,15 @@ if not DEBUG:
     CSRF_COOKIE_NAME = "__Host-csrftoken"
 CSRF_COOKIE_HTTPONLY = True  # pages have the token in their forms
 # No form takes a file: none is kept, in memory or on the disk.
-FILE_UPLOAD_HANDLERS = ["compute.bodies.NoFiles"]
+FILE_UPLOAD_HANDLERS = ["compute.web.bodies.NoFiles"]
 # Six wrong passwords for one account from one address, and there is a pause.
 AXES_FAILURE_LIMIT = 6
 AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # and no row grows meanwhile
-AXES_CLIENT_IP_CALLABLE = "compute.clients.network_of"
-AXES_LOCKOUT_CALLABLE = "compute.accounts.locked_out"
+AXES_CLIENT_IP_CALLABLE = "compute.web.clients.network_of"
+AXES_LOCKOUT_CALLABLE = "compute.web.accounts.locked_out"
 AXES_DISABLE_ACCESS_LOG = True  # who signs in is nobody's business for longer than needed
 AXES_VERBOSE = False
 X_FRAME_OPTIONS = "DENY"

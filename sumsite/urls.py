@@ -15,7 +15,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
 ]
 
-handler400 = "compute.replies.bad_request"
-handler403 = "compute.replies.forbidden"
-handler404 = "compute.replies.not_found"
-handler500 = "compute.replies.server_error"
+handler400 = "compute.web.replies.bad_request"
+handler403 = "compute.web.replies.forbidden"
+handler404 = "compute.web.replies.not_found"
+handler500 = "compute.web.replies.server_error"

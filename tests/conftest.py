@@ -26,13 +26,16 @@ from django_q.signals import pre_execute
 from django_q.signing import SignedPackage
 
 from compute.computation import sampled_speed
-from compute.computations import all_computations
+from compute.computations import Loaded, all_computations, problems
 from compute.computations.primes import PRIMES
 from compute.computations.sums import SUM
-from compute.middleware import SchemaMiddleware
-from compute.models import Run, Speed, sample_of
+from compute.models import Run, Speed
+from compute.models.notes import settle
+from compute.models.plans import run_of
+from compute.models.speed import sample_of
 from compute.queue.fanout import async_iter
 from compute.queue.models import Job, Node
+from compute.web.middleware import SchemaMiddleware
 from tests import database
 from tests.processes import Processes, environment
 
@@ -114,9 +117,9 @@ def browser_client() -> Client:
 def run_jobs() -> None:
     """Run what is queued here and now, as a node would: jobs, and what notes their runs' ends."""
     run_queued()
-    Run.objects.settle()  # which may have queued what combines their chunks
+    settle()  # which may have queued what combines their chunks
     run_queued()
-    Run.objects.settle()
+    settle()
 
 
 def run_queued(most: int = sys.maxsize) -> None:
@@ -169,7 +172,7 @@ def run_with_a_failure(db: None, tmp_path: Path, missing_file: Path) -> Run:
     (tmp_path / "third").write_text("x" * 20)
     files = [str(tmp_path / "first"), str(missing_file), str(tmp_path / "third")]
     group = async_iter("os.path.getsize", files, task_name="files")
-    run = Run.objects.note(group, SUM, {"n": 3}, chunk_size=1, chunks=3)
+    run = run_of(group, SUM, {"n": 3}, chunk_size=1, chunks=3)
     run_jobs()
     return run
 
@@ -180,8 +183,8 @@ def declare(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
     def declare(**fields: Any) -> None:
         declared = {**all_computations(), fields["name"]: replace(PRIMES, **fields)}
-        for module in ("models", "combining", "pages", "generic", "management.commands.compute"):
-            monkeypatch.setattr(f"compute.{module}.all_computations", lambda: declared)
+        now = Loaded(declared, problems())
+        monkeypatch.setattr("compute.computations.loaded", lambda: now)
 
     return declare
 

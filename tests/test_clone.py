@@ -25,7 +25,7 @@ PLAIN = Computation(name='halves', line='Halves a number.', title='half of {k}'.
 # What knows which computations there are.
 TESTS = (
     *("tests/computations", "tests/test_checks.py", "tests/test_commands.py"),
-    *("tests/test_contract.py", "tests/test_declarations.py", "tests/test_generic.py"),
+    *("tests/test_contract.py", "tests/test_declarations.py", "tests/web/test_runs.py"),
     *("tests/test_readme.py::test_every_command_has_its_step", "tests/test_registry.py"),
 )
 

@@ -25,8 +25,8 @@ from django.db import DatabaseError, OperationalError, connections
 from django.test import Client
 from django_q.models import OrmQ
 
-from compute import terminal
 from compute.computations.primes import PRIMES
+from compute.management import terminal
 from compute.management.commands import try_samples
 from compute.management.commands.release import LOCK
 from compute.models import Run
@@ -414,7 +414,7 @@ def test_a_command_that_fails_on_a_whole_database_fails_as_it_did(
     def wrong(*args: object) -> None:
         raise DatabaseError("a wrong statement")
 
-    monkeypatch.setattr("compute.terminal.RunsCommand.chosen", wrong)
+    monkeypatch.setattr("compute.management.terminal.RunsCommand.chosen", wrong)
     with pytest.raises(DatabaseError, match="a wrong statement"):
         call_command("retry", "--all")
 
@@ -426,8 +426,8 @@ def test_what_fails_for_want_of_a_table_names_the_migrations(
     def wrong(*args: object) -> None:
         raise DatabaseError("no such table")
 
-    monkeypatch.setattr("compute.terminal.RunsCommand.chosen", wrong)
-    monkeypatch.setattr("compute.terminal.schema.lacking", lambda: list("abcde"))
+    monkeypatch.setattr("compute.management.terminal.RunsCommand.chosen", wrong)
+    monkeypatch.setattr("compute.management.terminal.schema.lacking", lambda: list("abcde"))
     with pytest.raises(CommandError, match="lacks a, b, c and 2 more: run"):
         call_command("retry", "--all")
 

@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 
 from compute import tasks, views
 from compute.models import Run
+from compute.models.retries import retry
 from compute.queue.models import Job, Node
 from tests.conftest import (
     check,
@@ -643,7 +644,7 @@ def test_a_retried_run_is_in_progress_again_and_then_done(
 ) -> None:
     assert check(run_with_a_failure)["status"] == "error"
     missing_file.write_text("x" * 3)
-    assert run_with_a_failure.retry() == 1
+    assert retry(run_with_a_failure) == 1
     reply = check(run_with_a_failure)
     assert (reply["status"], reply["total"], reply["error"]) == ("in-progress", None, None)
     assert reply["progress"] == {"done": 2, "failed": 0, "total": 3}

@@ -15,11 +15,13 @@ from django.db import OperationalError
 from django.http import QueryDict
 from django.test import Client
 
-from compute import computations, terminal
+from compute import computations
 from compute.computation import Computation, ComputationError, DoesNotFitError
 from compute.computations import Loaded, all_computations
 from compute.given import as_data, of_form, of_parameters, of_words
+from compute.management import terminal
 from compute.models import Run, Sweep
+from compute.models.speed import speed_of
 from compute.queue.models import JobState
 from tests.conftest import started, without_database
 
@@ -169,7 +171,7 @@ def test_callables_get_what_the_form_cleaned_later_as_well(
     assert own.length() == 40
     html = browser_client.get(own.get_absolute_url()).content.decode()
     assert "Compare chunk sizes" in html
-    assert Run.objects.speed(OWN) is None
+    assert speed_of(OWN) is None
     reply = Client().post(AGAIN, {"task_id": own.task_id})
     assert reply.status_code == 200, reply.content
     again = Run.objects.latest("id")

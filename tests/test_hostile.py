@@ -25,6 +25,7 @@ from django_q.models import OrmQ
 from hypothesis import HealthCheck, Phase, given, settings
 
 from compute.models import Run, Sweep
+from compute.models.notes import unfinished
 from compute.queue.models import Job
 from tests import hostile
 from tests.conftest import run_jobs, started
@@ -77,7 +78,7 @@ def known(db: None, admin: Client, settings: Any) -> dict[str, str]:
     client.post("/split-sum-start/", {"n": 10, "chunk_size": 5})
     client.post("/bug-sum-start/", {"n": 1234567})
     run_jobs()
-    Run.objects.unfinished()
+    unfinished()
     return {
         "session": configured.SESSION_COOKIE_NAME,
         "csrf": configured.CSRF_COOKIE_NAME,

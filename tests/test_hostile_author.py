@@ -16,7 +16,8 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.test import Client
 
-from compute import computations, terminal
+from compute import computations
+from compute.management import terminal
 from compute.models import Run
 from compute.queue.models import Job
 from tests.conftest import run_jobs, started

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import io
+import pydoc
 import re
 import sys
 import tokenize
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from compute.computations import OURS
+from compute.queue.call import path_of
 from tests.processes import ROOT
 
 #: Somebody's own computations may lie beside ours, and are as they like.
@@ -62,7 +64,7 @@ def is_standard(name: str) -> bool:
 
 
 def test_relative_imports_are_understood() -> None:
-    assert "compute.queue.models.Job" in imported(ROOT / "compute/models.py")
+    assert "compute.queue.models.Job" in imported(ROOT / "compute/models/run.py")
     assert "compute.views" in imported(ROOT / "compute/urls.py")
     assert "compute.queue.broker.DatabaseBroker" in imported(ROOT / "compute/queue/fanout.py")
 
@@ -224,69 +226,167 @@ def test_the_site_imports_nothing_of_the_app(path: Path) -> None:
     assert not any(is_in(name, "compute") for name in imported(path))
 
 
+# --- floors, circles, sizes ------------------------------------------------------------
+
+#: From below: a module knows those of its own floor and of the floors under it.
+FLOORS = (
+    # plain functions and data, without Django's requests and without rows
+    ("chunking", "fields", "given", "refusals", "tasks", "values", "templatetags"),
+    # (It needs nothing of those; some of them need its words for a text or an error.)
+    ("queue",),
+    # what a computation is
+    ("computation", "forms", "declarations", "computations", "checks"),
+    # a run's life
+    ("models", "several", "retention"),
+    ("web",),
+    # what Django and people call: addresses, views, commands, and the app that connects it all
+    ("views", "urls", "apps", "management"),
+)
+#: Modules that stay for one version: names in the queue, as the version before knows them.
+OF_BEFORE = ("compute/combining.py", "compute/passwords.py")
+#: Files of compute/queue/ that are still longer than a file may be.
+STILL_TOO_LONG = {
+    "compute/queue/admin.py",
+    "compute/queue/call.py",
+    "compute/queue/models.py",
+    "compute/queue/sentinel.py",
+}
+#: Lines of a file.
+MOST = 250
+
+
+def floor_of(path: Path) -> int:
+    name = path.relative_to(ROOT / "compute").parts[0].removesuffix(".py")
+    (floor,) = (number for number, names in enumerate(FLOORS) if name in names)
+    return floor
+
+
+def file_of(name: str) -> Path | None:
+    """The file that has what is imported by this name: of a module, or of a name in one."""
+    for dotted in (name, name.rpartition(".")[0]):
+        base = ROOT.joinpath(*dotted.split("."))
+        for path in (base.with_suffix(".py"), base / "__init__.py"):
+            if path in FILES:
+                return path
+    return None
+
+
+FILES = {path for path in PRODUCT if "migrations" not in path.parts and path.stat().st_size}
+ARROWS = {
+    path: {found for name in imported(path) if (found := file_of(name))} - {path}
+    for path in sorted(FILES)
+}
+
+
+def below(path: Path) -> set[Path]:
+    """All files that an import leads to, and the next from there."""
+    found: set[Path] = set()
+    ahead = [path]
+    while ahead:
+        for each in ARROWS[ahead.pop()] - found:
+            found.add(each)
+            ahead.append(each)
+    return found
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in ARROWS if name_of(path).startswith("compute/")], ids=name_of
+)
+def test_arrows_go_down_only(path: Path) -> None:
+    if name_of(path) in OF_BEFORE:
+        assert len(path.read_text().splitlines()) < 10, "it names what is elsewhere, and no more"
+        return
+    for other in ARROWS[path]:
+        assert name_of(other) not in OF_BEFORE
+        assert floor_of(other) <= floor_of(path), name_of(other)
+
+
+def test_there_is_no_circle() -> None:
+    """Imports inside a function count, and those for types alone."""
+    circle = {name_of(path) for path in ARROWS if path in below(path)}
+    assert not circle
+
+
+def test_circles_are_seen() -> None:
+    assert file_of("compute.models.Run") == ROOT / "compute/models/__init__.py"
+    assert ROOT / "compute/models/run.py" in below(ROOT / "compute/views.py")
+    assert ROOT / "compute/computations/__init__.py" in below(ROOT / "compute/models/run.py")
+    assert ROOT / "compute/views.py" not in below(ROOT / "compute/models/run.py")
+
+
+def test_no_file_is_long() -> None:
+    of_compute = [path for path in PRODUCT if path.is_relative_to(ROOT / "compute")]
+    long = {name_of(path) for path in of_compute if len(path.read_text().splitlines()) > MOST}
+    assert not long - STILL_TOO_LONG
+    assert not STILL_TOO_LONG - long, "they are short enough: take them off the list"
+
+
 @pytest.mark.parametrize(
     ("name", "allowed"),
     [
-        (
-            "models",
-            (
-                *("compute.queue", "compute.chunking", "compute.estimates", "compute.values"),
-                *("compute.computation", "compute.computations", "compute.combining"),
-                "compute.given",
-            ),
-        ),
-        # (What it is given are runs; their class it knows by name alone.)
-        (
-            "estimates",
-            ("compute.queue", "compute.chunking", "compute.computation", "compute.models"),
-        ),
-        ("forms", ("compute.chunking", "compute.computation", "compute.fields", "compute.given")),
         ("fields", ()),
         ("given", ()),
         ("refusals", ()),
+        ("values", ()),
         (
             "computation",
             ("compute.chunking", "compute.given", "compute.queue.text", "compute.refusals"),
         ),
-        ("declarations", ("compute.computation", "compute.forms", "compute.queue.call", "compute.queue.text")),
-        ("values", ()),
-        ("health", ("compute.queue",)),
-        ("replies", ()),
-        ("middleware", ("compute.queue", "compute.replies")),
-        ("masking", ()),
-        ("clients", ()),
+        ("forms", ("compute.chunking", "compute.computation", "compute.fields", "compute.given")),
         (
-            "limits",
+            "declarations",
             (
-                *("compute.clients", "compute.estimates", "compute.models", "compute.queue"),
-                *("compute.room", "compute.templatetags"),
+                *("compute.computation", "compute.forms"),
+                *("compute.queue.call", "compute.queue.text"),
             ),
         ),
-        ("room", ()),
-        ("slots", ()),
-        ("bodies", ("compute.replies",)),
-        ("origins", ("compute.replies",)),
+        ("models/states", ()),
         ("several", ("compute.models", "compute.queue")),
-        ("access", ("compute.clients",)),
-        ("admin", ("compute.models", "compute.queue", "compute.several")),
-        ("owners", ("compute.clients", "compute.estimates", "compute.models", "compute.replies")),
-        ("accounts", ("compute.generic", "compute.replies")),
+        ("web/health", ("compute.queue",)),
+        ("web/metrics", ("compute.queue",)),
+        *((f"web/{name}", ()) for name in ("clients", "masking", "pictures", "replies", "room")),
+        *((f"web/{name}", ()) for name in ("slots", "statics")),
+        ("web/access", ("compute.web.clients",)),
+        ("web/bodies", ("compute.web.replies",)),
+        ("web/origins", ("compute.web.replies",)),
+        ("web/middleware", ("compute.queue", "compute.web.replies")),
+        ("web/shares", ("compute.web.clients",)),
+        ("web/admin", ("compute.models", "compute.queue", "compute.several")),
+        ("web/owners", ("compute.models", "compute.web.clients", "compute.web.replies")),
+        ("web/accounts", ("compute.web.base", "compute.web.replies")),
         (
-            "passwords",
+            "web/passwords",
             (
-                "compute.accounts",
-                "compute.clients",
-                "compute.generic",
-                "compute.models",
-                "compute.replies",
+                *("compute.models", "compute.web.accounts", "compute.web.base"),
+                *("compute.web.clients", "compute.web.replies"),
             ),
         ),
     ],
 )
-def test_a_module_knows_only_what_lies_below_it(name: str, allowed: tuple[str, ...]) -> None:
+def test_a_module_knows_only_what_it_needs(name: str, allowed: tuple[str, ...]) -> None:
     for module in imported(ROOT / "compute" / f"{name}.py"):
         if is_in(module, "compute"):
             assert is_in(module, *allowed), module
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "compute.combining.combine",
+        "compute.models.advance",
+        "compute.models.measure",
+        "compute.passwords.send_links",
+        "compute.retention.prune_a_share",
+        *(f"compute.several.{name}" for name in ("cancel", "combine", "retry")),
+    ],
+)
+def test_a_task_has_the_name_that_the_version_before_knows(path: str) -> None:
+    task = pydoc.locate(path)
+    assert callable(task)
+    assert path_of(task) == path
+
+
+# --- words -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("path", QUEUE, ids=name_of)
@@ -301,7 +401,7 @@ def test_the_queue_never_mentions_a_sum(path: Path) -> None:
 
 GENERIC = [
     *(ROOT / "compute").glob("*.py"),
-    *ROOT.glob("compute/queue/**/*.py"),
+    *(path for name in ("models", "queue", "web") for path in ROOT.glob(f"compute/{name}/**/*.py")),
     *ROOT.glob("templates/**/*.html"),
     ROOT / "compute/computations/__init__.py",
     ROOT / "compute/management/commands/compute.py",

@@ -58,6 +58,8 @@ from django.db import connections
 from django_q.models import OrmQ
 from compute.computations.sums import SUM
 from compute.models import Run
+from compute.models.notes import refresh, unfinished
+from compute.models.plans import plan
 from compute.queue.models import Job
 for line in sys.stdin:
     print(json.dumps(eval(line)), flush=True)
@@ -128,17 +130,17 @@ class Site:
             "sh", "-c", f". .venv/bin/activate; exec {command}", cwd=self.folder
         )
         process.wait_for_output("Q Cluster .* running")
-        undone = "Job.objects.unsettled().count() or Run.objects.unfinished()"
+        undone = "Job.objects.unsettled().count() or unfinished()"
         wait_until(lambda: not self.python(undone), 60)
         assert process.stop() == 0
 
     def start(self, n: int, chunk_size: int) -> str:
-        code = f"Run.objects.start(SUM, {{'n': {n}}}, {chunk_size}).task_id"
+        code = f"plan(SUM, {{'n': {n}}}, {chunk_size}).start().task_id"
         return str(self.python(code))
 
     def outcome(self, task_id: str) -> object:
         return self.python(
-            f"[(run.refresh(), run.state, run.result)[1:] for run in "
+            f"[(refresh(run), run.state, run.result)[1:] for run in "
             f"Run.objects.filter(task_id='{task_id}')]"
         )
 

@@ -24,6 +24,9 @@ from django_q.scheduler import scheduler
 from compute import retention
 from compute.computations.sums import SUM
 from compute.models import MailAsked, Run, Sweep
+from compute.models.notes import refresh
+from compute.models.plans import run_of
+from compute.models.retries import retry
 from compute.queue.fanout import async_iter
 from compute.queue.models import Job, Node
 from tests import recipes
@@ -49,7 +52,7 @@ def a_run(address: str = "/split-sum-start/", by: timedelta = OLD) -> Run:
     """A run that was done so long ago."""
     run = started(address, n=1000, **({"chunk_size": 250} if "split" in address else {}))
     run_jobs()
-    run.refresh()
+    refresh(run)
     age(run, by)
     return run
 
@@ -145,13 +148,13 @@ def test_what_combined_a_run_stays_as_long_as_the_run(db: None) -> None:
 
 
 def test_a_retried_run_is_as_young_as_its_retry(run_with_a_failure: Run, missing_file: Any) -> None:
-    run_with_a_failure.refresh()
+    refresh(run_with_a_failure)
     age(run_with_a_failure)
     missing_file.write_text("x")
-    assert run_with_a_failure.retry() == 1
+    assert retry(run_with_a_failure) == 1
     assert prune() == {}
     run_jobs()
-    run_with_a_failure.refresh()
+    refresh(run_with_a_failure)
     assert prune() == {}
     assert run_with_a_failure.result == 121
 
@@ -182,7 +185,7 @@ def test_dead_nodes_go_once_no_job_names_them(db: None) -> None:
 def test_the_mark_of_a_run_without_chunks_goes_with_it(db: None) -> None:
     kept, lone = async_iter("math.sqrt", []), async_iter("math.sqrt", [])
     Task.objects.update(stopped=timezone.now() - OLD)
-    run = Run.objects.note(kept, SUM, {"n": 0}, chunk_size=1, chunks=0)
+    run = run_of(kept, SUM, {"n": 0}, chunk_size=1, chunks=0)
     assert prune() == {"tasks": 1}
     assert list(Task.objects.values_list("pk", flat=True)) == [kept], lone
     run_jobs()
@@ -216,7 +219,7 @@ def test_a_run_is_never_shown_without_its_chunks(
     Run.objects.update(state=state)
     run.refresh_from_db()
     assert prune()["runs"] == 1
-    monkeypatch.setattr("compute.generic.find_run", lambda request: run)
+    monkeypatch.setattr("compute.web.runs.find_run", lambda request: run)
     reply = Client().get(address, {"task_id": run.task_id})
     if state == Run.State.DONE and address != "/split-sum-check/":
         assert reply.status_code == 200  # what it says is the run's own, and right

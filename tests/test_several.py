@@ -10,6 +10,7 @@ from django.test import Client
 
 from compute import several
 from compute.models import Run, RunState
+from compute.models.notes import refresh
 from compute.queue.bulk import Done
 from compute.queue.models import Job
 from tests.conftest import run_jobs, started
@@ -19,7 +20,7 @@ def failed_runs(count: int) -> list[Run]:
     runs = [started("/bug-sum-start/", n=1234567 + number) for number in range(count)]
     run_jobs()
     for run in runs:
-        run.refresh()
+        refresh(run)
         assert run.state == RunState.ERROR
     return runs
 
@@ -54,7 +55,7 @@ def test_a_batch_has_few_runs_and_not_too_many_chunks(monkeypatch: pytest.Monkey
 def test_what_failed_to_combine_is_combined_again_with_the_rest() -> None:
     run = started("/split-sum-start/", n=3000, chunk_size=1000)
     run_jobs()
-    run.refresh()
+    refresh(run)
     run_jobs()
     Run.objects.update(state=RunState.ERROR, trouble="can't be combined")
     assert several.retry([run.pk], "boss") == 1
@@ -64,7 +65,7 @@ def test_what_failed_to_combine_is_combined_again_with_the_rest() -> None:
 def test_it_is_by_a_press_in_the_admin(admin: Client) -> None:
     run = started("/split-sum-start/", n=3000, chunk_size=1000)
     run_jobs()
-    run.refresh()
+    refresh(run)
     run_jobs()
     address = "/admin/compute/run/"
     for action, said in (("combine", "1 task(s) queued again."), ("cancel", "1 task(s) cancelled")):
@@ -79,7 +80,7 @@ def test_it_is_by_a_press_in_the_admin(admin: Client) -> None:
 def test_a_retried_combine_task_has_its_run_in_progress() -> None:
     run = started("/split-sum-start/", n=3000, chunk_size=1000)
     run_jobs()
-    run.refresh()
+    refresh(run)
     combining = Run.objects.get().combine_id
     Job.objects.filter(pk=combining).update(state="failed", payload="package")
     Run.objects.update(state=RunState.ERROR, trouble="can't be combined")

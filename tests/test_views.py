@@ -13,10 +13,12 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from compute import pages
 from compute.declarations import Problem
 from compute.models import Run
+from compute.models.notes import refresh, settle
+from compute.models.retries import retry
 from compute.queue.models import Job, JobState, Node
+from compute.web.pages import home
 from tests import recipes
 from tests.conftest import finish_by_hand, run_jobs, run_queued, started
 
@@ -84,7 +86,7 @@ def test_the_page_lists_a_run_with_its_state_and_total(db: None) -> None:
     assert "split into 4 chunks" in html
     assert '<span class="state in-progress">running</span>' in html
     run_jobs()
-    run.refresh()
+    refresh(run)
     html = page("/")
     assert '<span class="state done">done</span>' in html
     assert "2,001,000" in html
@@ -199,7 +201,7 @@ def test_the_list_heals_a_note_that_was_lost(db: None) -> None:
     finish_by_hand(started("/sum-start/", n=4), 10)
     assert '<td class="number">10</td>' in page("/")
     run_queued()  # what combines the chunks was queued by the look
-    Run.objects.settle()
+    settle()
     assert '<td class="number">55</td>' in page("/")
 
 
@@ -333,7 +335,7 @@ def test_a_settled_runs_fragment_no_longer_polls(
 
 def test_a_retried_runs_fragment_polls_again(run_with_a_failure: Run) -> None:
     assert POLL not in fragment(run_with_a_failure)
-    run_with_a_failure.retry()
+    retry(run_with_a_failure)
     assert POLL in fragment(run_with_a_failure)
 
 
@@ -559,7 +561,7 @@ def test_what_was_left_out_of_the_computations_is_told_to_those_who_can_mend_it(
     db: None, browser_client: Client, admin: Client, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     problem = Problem("compute.W002", "odd.py, <b>: its name is bad.", "Take another.")
-    monkeypatch.setattr(pages, "problems", lambda: [problem])
+    monkeypatch.setattr(home, "problems", lambda: [problem])
     html = admin.get("/", headers={"accept": "text/html"}).content.decode()
     assert "Some computations are left out" in html
     assert "<li>odd.py, &lt;b&gt;: its name is bad. Take another.</li>" in html

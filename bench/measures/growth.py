@@ -38,6 +38,7 @@ def chunks(system: System, nodes: Nodes, counts: dict[str, int]) -> dict[str, An
     """Milliseconds a chunk of next to no work costs, by how many there are; of each run."""
     from compute.computations.sums import SUM
     from compute.models import Run
+    from compute.models.plans import plan
 
     if not nodes.started:
         with Stamps(system.place.folder) as stamps:
@@ -48,7 +49,7 @@ def chunks(system: System, nodes: Nodes, counts: dict[str, int]) -> dict[str, An
         found[count] = []
         for _ in range(times):
             began = time.monotonic()
-            run = Run.objects.start(SUM, {"n": int(count)}, 1)
+            run = plan(SUM, {"n": int(count)}, 1).start()
             done = Run.objects.filter(pk=run.pk, state=Run.State.DONE)
             wait_until(done.exists, 240, 0.005)
             found[count].append(round((time.monotonic() - began) * 1000 / int(count), 4))
@@ -65,6 +66,7 @@ def pages(count: int) -> dict[str, float]:
     from django_q.models import OrmQ
 
     from compute.models import Run
+    from compute.models.notes import refresh
     from compute.queue.models import Job
 
     client = Client()
@@ -95,7 +97,7 @@ def pages(count: int) -> dict[str, float]:
     }
     for each in Run.objects.filter(state=Run.State.IN_PROGRESS):
         each.cancel("the measure")
-        each.refresh()
+        refresh(each)
     return {name: round(milliseconds, 3) for name, milliseconds in found.items()}
 
 

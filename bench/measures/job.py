@@ -44,8 +44,9 @@ def measure(name: str, system: System, nodes: Nodes, options: dict[str, Any]) ->
     else:
         from compute.computations.sums import SUM
         from compute.models import Run
+        from compute.models.plans import plan
 
-        run = Run.objects.start(SUM, {"n": n}, size)
+        run = plan(SUM, {"n": n}, size).start()
         done = Run.objects.filter(pk=run.pk, state=Run.State.DONE)
         total = wait_until(done.values_list("result", flat=True).first, PATIENCE, LOOK)
     took = time.monotonic() - began

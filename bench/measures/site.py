@@ -26,6 +26,7 @@ def measure(name: str, system: System, nodes: Nodes, options: dict[str, Any]) ->
     """Milliseconds of each request: idle, while computing, and idle again."""
     from compute.computations.sums import SUM
     from compute.models import Run
+    from compute.models.plans import plan
 
     collect_static()
     port = free_port()
@@ -43,14 +44,14 @@ def measure(name: str, system: System, nodes: Nodes, options: dict[str, Any]) ->
             nodes.start()
             warm_up(nodes, stamps)
         wait_until(lambda: answers(f"{site}/healthz"), 20, 0.1)
-        run = Run.objects.start(SUM, {"n": 1_000_000}, 1_000)
+        run = plan(SUM, {"n": 1_000_000}, 1_000).start()
         wait_until(Run.objects.filter(pk=run.pk, state=Run.State.DONE).exists, 60, 0.1)
         addresses = {"home": f"{site}/", "check": f"{site}/split-sum-check/?task_id={run.task_id}"}
         for _ in range(10):  # each web process fills its caches
             for address in addresses.values():
                 fetch(address)
         found = {"idle": ask(addresses, options["seconds"])}
-        run = Run.objects.start(SUM, {"n": 10**11}, 10**8)  # a thousand chunks, too
+        run = plan(SUM, {"n": 10**11}, 10**8).start()  # a thousand chunks, too
         wait_until(lambda: run.jobs.filter(state="running").exists(), 60, 0.1)
         addresses["check"] = f"{site}/split-sum-check/?task_id={run.task_id}"
         found["computing"] = ask(addresses, options["seconds"])

@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from compute.computations.sums import SUM
 from compute.models import Run
+from compute.models.plans import run_of
 from compute.queue.fanout import async_iter
 from compute.queue.models import Job, Node
 from tests.browser.conftest import Watched
@@ -105,7 +106,7 @@ def test_a_failed_run_tells_staff_why_and_is_retried(
     for name in names[:-1]:
         tmp_path.joinpath(name).write_text("1234")
     group = async_iter("tests.queue.functions.size_of", names, task_name="sizes of files")
-    run = Run.objects.note(group, SUM, {"n": 30}, chunk_size=1, chunks=30)
+    run = run_of(group, SUM, {"n": 30}, chunk_size=1, chunks=30)
     page.goto(site + run.get_absolute_url())
     expect(page.get_by_role("alert")).to_contain_text("1 of 30 chunks failed", timeout=30_000)
     expect(page.get_by_text("29 of 30 chunks done, 1 failed")).to_be_visible()

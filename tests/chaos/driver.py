@@ -296,17 +296,19 @@ class Chaos:
         from django_q.models import Failure
 
         from compute.models import Run
+        from compute.models.notes import refresh
+        from compute.models.retries import combine_again
 
         found = self.figures.violations
         run = Run.objects.filter(task_id=task_id).first()
         if run is None:
             found.append(f"{task_id}: acknowledged, and gone")
             return
-        run.refresh()
+        refresh(run)
         if task_id in self.cancelled and run.state == Run.State.CANCELLED:
-            run.combine_again()  # nothing is lost by it
+            combine_again(run)  # nothing is lost by it
             with contextlib.suppress(AssertionError):
-                wait_until(lambda: run.refresh() and run.state != Run.State.IN_PROGRESS, 60)
+                wait_until(lambda: refresh(run) and run.state != Run.State.IN_PROGRESS, 60)
         if total is None:
             if run.state != Run.State.ERROR or not Failure.objects.filter(pk=task_id).exists():
                 found.append(f"{task_id}: should have failed, is {run.state}")
@@ -323,6 +325,8 @@ class Chaos:
         from django_q.models import Failure
 
         from compute.models import Run
+        from compute.models.notes import refresh
+        from compute.models.retries import retry
         from compute.queue.models import JobState
 
         for job in run.everything().filter(state=JobState.FAILED):
@@ -330,9 +334,9 @@ class Chaos:
                 self.figures.violations.append(f"{run.task_id}: {job} failed: {job.error}")
             if not Failure.objects.filter(pk=job.pk).exists():
                 self.figures.violations.append(f"{run.task_id}: {job} failed and is not listed")
-        run.retry()
+        retry(run)
         with contextlib.suppress(AssertionError):
-            wait_until(lambda: run.refresh() and run.state != Run.State.IN_PROGRESS, 60)
+            wait_until(lambda: refresh(run) and run.state != Run.State.IN_PROGRESS, 60)
 
     def check_leftovers(self) -> None:
         families = [process for node in self.nodes for process in node.family()]

@@ -17,7 +17,7 @@ from django_q.status import Stat
 from django_q.tasks import async_task
 
 from compute.computations.sums import SUM
-from compute.models import Run
+from compute.models.plans import plan
 from compute.queue.channels import Bell, Inbox
 from compute.queue.engines import engine
 from compute.queue.fanout import async_iter
@@ -121,7 +121,7 @@ def crowd(node):
     if connection.vendor == "postgresql":  # dead rows of other tests decide a plan, too
         with connection.cursor() as cursor:
             cursor.execute("TRUNCATE queue_job, django_q_ormq, django_q_task")
-    run = Run.objects.start(SUM, {"n": 200}, 1)
+    run = plan(SUM, {"n": 200}, 1).start()
     async_iter(ADD, range(4_000))
     half = run.jobs.filter(position__lt=100)
     OrmQ.objects.filter(pk__among=list(half.values_list("queue_id", flat=True))).delete()

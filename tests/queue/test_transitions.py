@@ -87,7 +87,9 @@ def test_an_arrow_leads_from_some_states_and_from_others_nowhere(arrow: str, sta
         assert after == before
 
 
-@pytest.mark.parametrize("arrow", ["settle, done", "settle, failed", "give_back", "postpone", "leave"])
+@pytest.mark.parametrize(
+    "arrow", ["settle, done", "settle, failed", "give_back", "postpone", "leave"]
+)
 def test_of_a_delivery_that_is_over_nothing_counts(arrow: str) -> None:
     job = in_state("running")
     Job.objects.update(delivery=DELIVERY + 1)

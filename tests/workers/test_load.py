@@ -19,6 +19,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from compute.models import Run
+from compute.models.notes import refresh, unfinished
 from tests.processes import Process, Processes, wait_until
 
 SECONDS = 120
@@ -92,12 +93,12 @@ def test_fifty_requests_a_second_and_eight_workers_share_a_file(processes: Proce
             askers.submit(asked.ask, path())
     asked.report(time.monotonic() - began)
 
-    wait_until(lambda: not Run.objects.unfinished(), 120)
+    wait_until(lambda: not unfinished(), 120)
     asked.check(web, *nodes)
     started = asked.answers["/split-sum-start/", 200]
     assert started == Run.objects.count() > 100
     for run in Run.objects.all():
-        run.refresh()
+        refresh(run)
         assert (run.state, run.result) == (Run.State.DONE, 8000002000000)
 
 
@@ -144,11 +145,11 @@ def test_two_hundred_clients_follow_their_runs(processes: Processes) -> None:
     asked.report(MINUTES * 60)
     print(f"{len(started)} runs")
 
-    wait_until(lambda: not Run.objects.unfinished(), 300)
+    wait_until(lambda: not unfinished(), 300)
     asked.check(web, node)
     assert {status for _, status in asked.answers} == {200}
     assert len(started) == asked.answers["/split-sum-start/", 200] == Run.objects.count()
     for check, n in started.items():
         run = Run.objects.get(task_id=check.partition("task_id=")[2])
-        run.refresh()
+        refresh(run)
         assert (run.state, run.result) == (Run.State.DONE, n * (n + 1) // 2)

@@ -15,6 +15,8 @@ from django_q.tasks import async_task
 
 from compute.computations.sums import SUM
 from compute.models import Run
+from compute.models.notes import unfinished
+from compute.models.plans import plan
 from compute.queue.models import Job
 from tests.processes import Process, Processes, wait_until
 
@@ -37,7 +39,7 @@ def test_an_hour_and_twenty_thousand_tasks_leave_nothing_behind(processes: Proce
     held: list[tuple[float, Held]] = []
     began = time.monotonic()
     for number in range(ROUNDS):
-        Run.objects.start(SUM, {"n": CHUNKS * 1_000}, 1_000)
+        plan(SUM, {"n": CHUNKS * 1_000}, 1_000).start()
         for task in range(TASKS):
             # Of every kind: one of ten fails, one has a result of a megabyte.
             func, argument = {0: ("math.sqrt", -1), 1: ("bytes", 1_000_000)}.get(
@@ -46,7 +48,7 @@ def test_an_hour_and_twenty_thousand_tasks_leave_nothing_behind(processes: Proce
             async_task(func, argument)
             moment = began + HOUR / ROUNDS * (number + (task + 1) / TASKS)
             time.sleep(max(0, moment - time.monotonic()))
-        wait_until(lambda: not (Job.objects.unsettled().exists() or Run.objects.unfinished()), 60)
+        wait_until(lambda: not (Job.objects.unsettled().exists() or unfinished()), 60)
         held.append((time.monotonic() - began, look_at(node)))
 
     assert ROUNDS * (CHUNKS + TASKS) == 20_000

@@ -10,8 +10,8 @@ from django.core.management import CommandError, CommandParser
 from compute.computation import ComputationError
 from compute.computations import all_computations
 from compute.given import of_words
-from compute.models import Run
-from compute.terminal import RunCommand
+from compute.management.terminal import RunCommand
+from compute.models.plans import plan
 
 
 class Command(RunCommand):
@@ -44,4 +44,4 @@ class Command(RunCommand):
             raise CommandError(f"{computation} runs in one piece, without chunks.")
         filled = self.form(computation, {**data, "chunk_size": [options["chunk_size"] or ""]})
         chunk_size = filled.cleaned_data.get("chunk_size")
-        self.finish(filled, partial(Run.objects.plan, computation, filled.parameters, chunk_size))
+        self.finish(filled, partial(plan, computation, filled.parameters, chunk_size))

@@ -9,7 +9,7 @@ from urllib.request import ProxyHandler, Request, build_opener
 from django.conf import settings
 from django.core.management import BaseCommand, CommandError, CommandParser
 
-from compute import health
+from compute.web import health
 
 #: Seconds that the web process has to answer.
 PATIENCE = 5

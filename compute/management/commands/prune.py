@@ -8,8 +8,8 @@ from django.conf import settings
 from django.core.management import CommandError, CommandParser
 from django.db import connection
 
+from compute.management.terminal import MigratedCommand
 from compute.retention import prune
-from compute.terminal import MigratedCommand
 
 
 class Command(MigratedCommand):

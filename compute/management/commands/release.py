@@ -11,8 +11,8 @@ from django.contrib.auth import get_user_model
 from django.core.management import BaseCommand, call_command
 from django.db import connection
 
-from compute import statics
 from compute.queue.engines.postgres.sessions import own_connection
+from compute.web import statics
 
 #: Any number that nobody else of this database locks.
 LOCK = 7_205_759_403

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from compute.management.terminal import RunsCommand
 from compute.models import Run
 from compute.several import retry
-from compute.terminal import RunsCommand
 
 
 class Command(RunsCommand):

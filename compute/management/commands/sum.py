@@ -9,8 +9,8 @@ from django.core.management import CommandError, CommandParser
 
 from compute import tasks
 from compute.computations.sums import SUM
-from compute.models import Run
-from compute.terminal import RunCommand
+from compute.management.terminal import RunCommand
+from compute.models import plans
 
 
 class Command(RunCommand):
@@ -31,7 +31,7 @@ class Command(RunCommand):
         data = {"n": [options["n"]], "chunk_size": [options["chunk_size"] or ""]}
         form = self.form(SUM, data)
         if options["split"]:
-            plan = partial(Run.objects.plan, SUM, form.parameters, form.cleaned_data["chunk_size"])
+            plan = partial(plans.plan, SUM, form.parameters, form.cleaned_data["chunk_size"])
         else:
-            plan = partial(Run.objects.plan_one, SUM, tasks.get_sum, form.parameters)
+            plan = partial(plans.plan_one, SUM, tasks.get_sum, form.parameters)
         self.finish(form, plan)

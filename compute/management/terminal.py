@@ -1,0 +1,155 @@
+"""Runs in the terminal: followed with a live bar, or several of them retried or cancelled."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib.humanize.templatetags.humanize import intword
+from django.core.management import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError, InterfaceError, OperationalError
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from ..computation import Computation, ComputationError
+from ..forms import ChunkSizeForm, filled_in
+from ..given import Given, as_data, storable
+from ..models import Run, RunQuerySet
+from ..models.notes import refresh
+from ..models.plans import Plan
+from ..queue import schema
+from ..queue.models import Node
+from ..refusals import refusal_of
+from ..several import batches
+
+#: Seconds between two looks at the run.
+LOOK = 0.2
+#: Seconds without a queue server before it is said that there is none.
+PATIENCE = 2
+
+
+class MigratedCommand(BaseCommand):
+    """Says so if the database lacks migrations, where it would fail for want of a table."""
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        try:
+            return super().execute(*args, **options)
+        except DatabaseError as error:
+            with contextlib.suppress(DatabaseError):
+                names = schema.lacking()
+                if names:
+                    raise CommandError(schema.what_to_do(names)) from error
+            raise
+
+
+class RunCommand(MigratedCommand):
+    """The result goes to stdout, all else to stderr; the exit code is 1 if the run fails."""
+
+    def form(self, computation: Computation, data: Given) -> ChunkSizeForm:
+        """The computation's form, filled in so; CommandError if it refuses that, or fails."""
+        if not all(text == storable(text) for values in data.values() for text in values):
+            raise CommandError("A value is no text: it holds bytes that are no UTF-8.")
+        try:
+            form = filled_in(computation, as_data(data))
+            refusal = refusal_of(form)
+        except ComputationError as error:
+            raise CommandError(str(error)) from error
+        if refusal:
+            raise CommandError(refusal.detail)
+        return form
+
+    def finish(self, form: ChunkSizeForm, plan: Callable[[], Plan]) -> None:
+        """Start what is planned, follow it to its end and print what came of it. Ctrl-C leaves
+        it going."""
+        try:
+            run = plan().start()
+        except ComputationError as error:
+            raise CommandError(str(error)) from error
+        Run.objects.filter(pk=run.pk).update(given=form.given)
+        try:
+            follow(run)
+        except (KeyboardInterrupt, OperationalError, InterfaceError) as error:
+            if not isinstance(error, KeyboardInterrupt):
+                self.stderr.write(f"The database does not answer: {error}")
+            self.stderr.write(
+                f"\nThe run goes on without this terminal; look at it in the site at "
+                f"{run.get_absolute_url()}"
+            )
+            sys.exit(130 if isinstance(error, KeyboardInterrupt) else 1)
+        if run.state != Run.State.DONE:
+            raise CommandError(run.error())
+        self.stdout.write(json.dumps(run.result))
+
+
+def follow(run: Run) -> None:
+    """Show a bar until the run has ended; without a queue server say so, and wait on."""
+    began = time.monotonic()
+    warned = False
+    length = run.length() or 0
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[chunks]} {task.fields[rate]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    ) as bar:
+        shown = bar.add_task(str(run), total=None, chunks="", rate="")
+        while run.state == Run.State.IN_PROGRESS:
+            progress = refresh(run)
+            elapsed = time.monotonic() - began
+            rate = length * progress.fraction / elapsed
+            bar.update(
+                shown,
+                # One task may say nothing between start and end: a bar without an end, then.
+                total=1 if run.chunks > 1 or progress.fraction else None,
+                completed=progress.fraction,
+                chunks=f"{progress.done:,} of {progress.total:,} chunks",
+                rate=f"{intword(int(rate))}/s" if rate else "",
+            )
+            if elapsed > PATIENCE and not warned and not Node.objects.alive().exists():
+                warned = True
+                bar.console.print(
+                    "No queue server is running, so the run waits. Start one in another "
+                    "terminal: ./manage.py qcluster",
+                    soft_wrap=True,
+                )
+            if run.state == Run.State.IN_PROGRESS:
+                time.sleep(LOOK)
+
+
+class RunsCommand(MigratedCommand):
+    """Does something to runs that are named, or to all in a state; none is left out in silence."""
+
+    #: What to do to the runs of some keys, on behalf of somebody; how many chunks it changed.
+    step: Callable[[list[int], str], int]
+    done: str
+    #: The state of the runs that --all and --computation mean.
+    without_ids: str
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("runs", metavar="RUN", nargs="*", help="the task_id in its address")
+        parser.add_argument("--computation", metavar="NAME", help="all runs of a computation")
+        parser.add_argument("--all", action="store_true", help="all runs there are")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        chosen = self.chosen(options["runs"], options["computation"], options["all"])
+        count = sum(self.step(batch, "the operator") for batch in batches(chosen))
+        self.stdout.write(self.done.format(count=count, runs=chosen.count()))
+
+    def chosen(self, ids: list[str], computation: str | None, everything: bool) -> RunQuerySet:
+        if sum(map(bool, (ids, computation, everything))) != 1:
+            raise CommandError("Give the runs, or --computation, or --all.")
+        if not ids:
+            named = {"computation": computation} if computation else {}
+            keys = Run.objects.filter(state=self.without_ids, **named).values_list("pk", flat=True)
+            return Run.objects.filter(pk__among=list(keys))
+        found = Run.objects.filter(task_id__among=ids)
+        missing = set(ids) - set(found.values_list("task_id", flat=True))
+        if missing:
+            raise CommandError(f"There is no run {', '.join(sorted(missing))}. Nothing is done.")
+        return found

@@ -1,0 +1,186 @@
+"""What a run notes of its jobs: its state, its result, and when it ended.
+
+The jobs decide: `refresh` reads them under a lock on the run's row, so that a note is never older
+than a retry. When all chunks are done it queues, once, the task that makes one result of theirs
+(`combining`), which is a job of its own.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+from datetime import datetime
+
+from django.db import InterfaceError, OperationalError, models, transaction
+from django_q.models import OrmQ
+from django_q.tasks import async_task
+
+from .. import values
+from ..computation import LONGEST, plain
+from ..computations import all_computations
+from ..queue import overview
+from ..queue.models import Job, JobQuerySet, JobState
+from ..queue.results import plain_result
+from ..queue.text import shorten
+from .combining import combine
+from .run import Run
+from .states import Progress, RunState
+
+log = logging.getLogger(__name__)
+
+#: The columns of a run that are a note of its jobs.
+NOTED = ("state", "result", "shown", "combine_id", "trouble", "finished_at", "work_seconds")
+
+
+def refresh(run: Run) -> Progress:
+    """Note what the jobs say by now; tells how many chunks are where, too.
+
+    Calls nothing of an author's. DoesNotExist if the run has been removed.
+    """
+    with transaction.atomic():
+        locked = Run.objects.select_for_update().get(pk=run.pk)
+        progress = locked.progress()
+        if locked.state != RunState.DONE:
+            judge(locked, progress)
+            locked.save(update_fields=NOTED)
+    for name in NOTED:  # what goes with this progress, even if it is out of date by now
+        setattr(run, name, getattr(locked, name))
+    return progress
+
+
+def refresh_if_possible(run: Run) -> None:
+    """The same where others wait for their turn: what is wrong with this run is logged.
+
+    One that has been removed meanwhile needs nothing.
+    """
+    try:
+        refresh(run)
+    except Run.DoesNotExist:
+        pass
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception:
+        log.exception("%s: it can't be noted", run.task_id)
+
+
+def is_out_of_date(run: Run, progress: Progress) -> bool:
+    """Whether `refresh` would say something else, as far as one can tell without."""
+    if not progress.settled:
+        return run.state != RunState.IN_PROGRESS
+    if run.state != RunState.IN_PROGRESS:
+        return False
+    return progress.failed > 0 or not run.everything().unsettled().exists()
+
+
+# --- of many runs ----------------------------------------------------------------------
+
+
+def unfinished() -> int:
+    """How many runs are unfinished; those found settled are noted as such on the way."""
+    settle()
+    return Run.objects.filter(state=RunState.IN_PROGRESS).count()
+
+
+def settle() -> None:
+    """Note the end of runs whose jobs have settled, and start what combines their chunks.
+
+    A node does so when it has settled a run's last chunk; this finds what one that was
+    killed at that moment left behind. A run that can't be noted keeps no other from it.
+    """
+    unsettled = Job.objects.unsettled()
+    marked = Run.objects.filter(state=RunState.IN_PROGRESS).defer("result", "parameters", "given")
+    marked = marked.exclude(models.Exists(unsettled.filter(group=models.OuterRef("task_id"))))
+    marked = marked.exclude(models.Exists(unsettled.filter(pk=models.OuterRef("combine_id"))))
+    for run in marked:
+        refresh_if_possible(run)
+
+
+def at_work(groups: Collection[str]) -> None:
+    """Note that these groups have something to do again, whatever they had come to.
+
+    In few statements for however many runs, inside the transaction that queues it: a
+    `refresh` that reads older rows has noted them before this one, or waits for its commit.
+    """
+    runs = Run.objects.exclude(state=RunState.DONE).order_by("pk")  # no two wait in a ring
+    again = {"state": RunState.IN_PROGRESS, "finished_at": None, "trouble": ""}
+    for column, values_ in (("task_id", {**again, "combine_id": ""}), ("combine_id", again)):
+        found = runs.filter(**{f"{column}__among": groups}).select_for_update()
+        pks = list(found.values_list("pk", flat=True))
+        Run.objects.filter(pk__among=pks).update(**values_)
+
+
+# --- what the jobs say -----------------------------------------------------------------
+
+
+def judge(run: Run, progress: Progress) -> None:
+    """Set state and outcome to what the jobs say; queues the combine task if it is time."""
+    run.state, run.finished_at, run.trouble = RunState.IN_PROGRESS, None, ""
+    if not progress.settled:
+        run.combine_id = ""
+    elif progress.failed:
+        end(run, run.jobs)
+    elif run.chunk_size is None and take_plain_result(run):
+        run.finished_at = ended_at(run, run.jobs)
+    else:
+        look_at_combining(run)
+    if run.finished_at:
+        run.work_seconds = overview.pace(run.task_id).work
+
+
+def end(run: Run, jobs: JobQuerySet, prefix: str = "") -> None:
+    """It ends without a result, as one of these jobs did."""
+    cancelled = jobs.filter(state=JobState.CANCELLED).first()
+    run.state = RunState.CANCELLED if cancelled else RunState.ERROR
+    run.trouble = (f"{prefix}{cancelled.error}" if cancelled else prefix)[:500]
+    run.finished_at = ended_at(run, jobs)
+
+
+def ended_at(run: Run, jobs: JobQuerySet) -> datetime:
+    last: datetime | None = jobs.aggregate(last=models.Max("finished_at"))["last"]
+    return last or run.created_at
+
+
+def take_plain_result(run: Run) -> bool:
+    """Take a single task's result as it is, if that needs no code of an author's."""
+    computation = all_computations().get(run.computation)
+    if computation and computation.show is not plain:
+        return False
+    found = plain_result(run.task_id)
+    if found is None:
+        return False
+    try:
+        run.result = values.kept(found[0])
+    except values.NotKeptError as error:
+        run.state, run.trouble = RunState.ERROR, str(error)[:500]
+    else:
+        run.state, run.shown = RunState.DONE, shorten(plain(found[0]), LONGEST)
+    return True
+
+
+def look_at_combining(run: Run) -> None:
+    """See how far the task is that combines the chunks; queue it if there is none."""
+    job = run.combine_job
+    if job is None or job.state == JobState.DONE:  # done, and yet dropped its result
+        queue_combining(run)
+    elif job.state == JobState.FAILED:
+        one = run.chunk_size is None
+        what = "its result can't be kept" if one else "the chunks' results can't be combined"
+        end(run, Job.objects.filter(pk=job.pk), f"{what}: {job.error}")
+    elif job.state == JobState.CANCELLED:
+        end(run, Job.objects.filter(pk=job.pk))
+
+
+def queue_combining(run: Run) -> None:
+    """Queue what combines the chunks, at the run's place: where its first chunk stood.
+
+    At the end of the queue it would wait for all that came after the run.
+    """
+    name = f"{shorten(run.title, 80)}, combined"
+    # By itself and not by a path: a node of the version before leaves it to others.
+    run.combine_id = async_task(combine, run.task_id, task_name=name)
+    place = run.jobs.aggregate(first=models.Min("queue_id"))["first"]
+    if place is not None and not OrmQ.objects.filter(pk=place).exists():
+        combining = Job.objects.filter(pk=run.combine_id)
+        OrmQ.objects.filter(pk__in=combining.values("queue_id")).update(id=place)
+        run.jobs.filter(queue_id=place).update(queue_id=None)
+        combining.update(queue_id=place)

@@ -1,0 +1,170 @@
+"""A run: what a person asked for, and what its jobs make of it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import models
+
+from .. import values
+from ..computation import LONGEST, plain
+from ..queue.models import Job, JobQuerySet, JobState
+from ..queue.results import in_order
+from ..queue.text import shorten
+from .asked import Asked
+from .states import Progress, RunState
+
+
+class RunQuerySet(models.QuerySet["Run"]):
+    def of_groups(self, groups: set[str]) -> RunQuerySet:
+        """The runs whose chunks are one of these groups, or whose combine task is."""
+        mine = models.Q(task_id__among=groups) | models.Q(combine_id__among=groups)
+        return self.filter(mine).defer("result", "parameters", "given")
+
+    def chunks(self) -> JobQuerySet:
+        return Job.objects.filter(group__in=self.order_by().values("task_id"))
+
+    def cancel(self, by: str) -> int:
+        """Withdraw what waits and stop what runs; how many jobs that were."""
+        combining = self.exclude(combine_id="").order_by().values("combine_id")
+        reason = f"cancelled by {by}"
+        jobs = self.chunks().cancel(reason)
+        return jobs + Job.objects.filter(pk__in=combining).cancel(reason)
+
+
+class Run(Asked):
+    """One computation: a task, or a group of them, by the id that the queue gave.
+
+    `state`, `result` and `finished_at` are a note of what the jobs say, see `notes`. When all
+    chunks are done a task of its own, `combine_id`, makes one result of theirs (`combining`).
+    """
+
+    State = RunState
+
+    state = models.CharField(max_length=11, choices=RunState, default=RunState.IN_PROGRESS)
+    result = models.JSONField(encoder=DjangoJSONEncoder, null=True, help_text="Exact, of any size.")
+    shown = models.TextField(
+        blank=True, default="", db_default="", help_text="The result as people read it."
+    )
+    combine_id = models.CharField(
+        max_length=32,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="The task that makes one result of the chunks'; empty until it is queued.",
+    )
+    trouble = models.CharField(
+        max_length=500, blank=True, help_text="Why the chunks' results did not make one."
+    )
+    finished_at = models.DateTimeField(null=True)
+    work_seconds = models.FloatField(
+        null=True, help_text="How long its chunks ran, added up; once it is done."
+    )
+
+    objects = RunQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [
+            models.Index(fields=["state", "-id"], name="run_state"),
+            models.Index(fields=["finished_at"], name="run_finished"),  # what is old, for pruning
+            models.Index(  # whose combine task has ended
+                fields=["combine_id"], name="run_combine", condition=~models.Q(combine_id="")
+            ),
+            models.Index(fields=["created_at"], name="run_created"),  # what an hour has added
+            models.Index(fields=["owner"], name="run_owner"),  # what a session has started
+        ]
+
+    @property
+    def took(self) -> float | None:
+        """Seconds from its start to its end; None before that."""
+        return (self.finished_at - self.created_at).total_seconds() if self.finished_at else None
+
+    @property
+    def status(self) -> str:
+        """Its state as programs are told it, who know of no cancelling."""
+        return RunState.ERROR if self.state == RunState.CANCELLED else self.state
+
+    @property
+    def jobs(self) -> JobQuerySet:
+        return Job.objects.in_group(self.task_id)
+
+    def check_it_is_there(self) -> None:
+        """Raise DoesNotExist if the run has been removed since it was read.
+
+        Asked where chunks are missing: it is removed together with them, so what would be
+        said of it would be wrong.
+        """
+        Run.objects.only("pk").get(pk=self.pk)
+
+    @property
+    def combine_job(self) -> Job | None:
+        """What makes one result of its chunks'; None until it is queued."""
+        return Job.objects.filter(pk=self.combine_id).first() if self.combine_id else None
+
+    def everything(self) -> JobQuerySet:
+        """All its jobs: its chunks, and what combines them."""
+        ids = [self.combine_id] if self.combine_id else []
+        return Job.objects.filter(models.Q(group=self.task_id) | models.Q(pk__in=ids))
+
+    def progress(self) -> Progress:
+        """How many of its chunks are where; DoesNotExist if it has just been removed."""
+        if self.state == RunState.DONE:
+            return Progress(self.chunks, 0, self.chunks)
+        counts = self.jobs.counts()
+        if sum(counts.values()) < self.chunks:
+            self.check_it_is_there()
+        open_ = counts[JobState.QUEUED] + counts[JobState.RUNNING]
+        done = counts[JobState.DONE]
+        # What is gone counts as failed: nobody will finish it.
+        under_way = self.jobs.under_way() if counts[JobState.RUNNING] else 0.0
+        return Progress(done, self.chunks - done - open_, self.chunks, under_way)
+
+    def results(self) -> list[Any]:
+        """One result a chunk, in the order of the ranges; only of chunks that are done."""
+        results = [values.kept_or_text(result) for result in in_order(self.task_id)]
+        if len(results) < self.chunks:
+            self.check_it_is_there()
+        return results
+
+    def error(self) -> str | None:
+        """Why the run is not done, in one line."""
+        if self.state == RunState.DONE:
+            return None
+        if self.state != RunState.ERROR or self.trouble:
+            return self.trouble or None
+        bad = self.failures()
+        first = bad.first()
+        if first is None:
+            self.check_it_is_there()
+            return "its chunks have been removed"
+        if self.chunks == 1:
+            return first.error
+        return (
+            f"{bad.count():,} of {self.chunks:,} chunks failed, the first being "
+            f"number {first.number:,}: {first.error}"
+        )
+
+    def failures(self) -> JobQuerySet:
+        return self.jobs.filter(state=JobState.FAILED)
+
+    def is_combining(self, progress: Progress) -> bool:
+        """Whether all chunks are done, and their results are being combined."""
+        return self.state == RunState.IN_PROGRESS and progress.settled
+
+    @property
+    def readable(self) -> str:
+        """The result as people read it; of one that older code has noted, as Python prints it."""
+        return self.shown or shorten(plain(self.result), LONGEST)
+
+    @property
+    def brief(self) -> str:
+        """The same in a list, which has read no more than the beginning of the result."""
+        began: str = self.shown or getattr(self, "began", None) or ""
+        return f"{int(began):,}" if re.fullmatch("[0-9]{1,40}", began) else began
+
+    def cancel(self, by: str) -> int:
+        """Withdraw what waits and stop what runs; how many jobs that were."""
+        return self.everything().cancel(f"cancelled by {by}")

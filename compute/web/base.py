@@ -1,0 +1,93 @@
+"""What views stand on: how they say no, and what they read of a request."""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, JsonResponse, QueryDict
+from django.views import View
+from django_htmx.middleware import HtmxDetails
+
+from ..computation import ComputationError
+from ..models import Run
+from .owners import reachable, sees_all
+from .replies import of_two_shapes, refuse, wants_page
+
+log = logging.getLogger(__name__)
+
+
+class HtmxHttpRequest(HttpRequest):
+    """What django-htmx's middleware makes of a request."""
+
+    htmx: HtmxDetails
+
+
+class ReplyView(View):
+    """A view that says no in the client's own shape."""
+
+    http_method_names = ["get", "head"]
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            return super().dispatch(request, *args, **kwargs)  # type: ignore[return-value]
+        except Run.DoesNotExist:  # removed since this request found it
+            return refuse_unknown(request)
+        except ComputationError as error:
+            return refuse_mistake(request, error)
+
+    def http_method_not_allowed(
+        self, request: HttpRequest, *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        allowed = ", ".join(name.upper() for name in self.http_method_names)
+        return refuse(request, 405, f"Ask this address with {allowed}.", headers={"Allow": allowed})
+
+
+def parameters(request: HttpRequest) -> QueryDict:
+    """What the request gives, in its address or in its body, which wins."""
+    given = request.GET.copy()
+    for name, values in request.POST.lists():
+        given.setlist(name, values)
+    return given
+
+
+def find_run(request: HttpRequest) -> Run | HttpResponse:
+    """The run that the request means, or why there is none: for this client, at least."""
+    task_id = parameters(request).get("task_id", "")
+    if not task_id:
+        return refuse(request, 400, "Give the task_id that starting the run returned.")
+    known = re.fullmatch(r"[0-9a-f]{32}", task_id)
+    run = reachable(request).filter(task_id=task_id).first() if known else None
+    return run or refuse_unknown(request)
+
+
+def refuse_mistake(request: HttpRequest, error: ComputationError) -> HttpResponse:
+    """A computation's own code is wrong: its author is told how, others that it is."""
+    log.error("%s", error, exc_info=error)
+    told = settings.DEBUG or request.user.is_staff
+    detail = "This computation has a mistake in its code, which is logged; nothing was started."
+    return refuse(request, 422, str(error) if told else detail)
+
+
+def refuse_unknown(request: HttpRequest) -> HttpResponse:
+    """The same words for a run that there is not and for one that is not for this client."""
+    detail = "No run has this task_id; use the one that starting it returned."
+    if not sees_all(request):
+        detail = (
+            "No run of yours has this task_id; sign in as its owner, or ask for it to be shared."
+        )
+    # A page that is open, and asks for a part of itself, says so: its run may have been removed,
+    # its session ended, or the address no longer be shared.
+    headers = {"HX-Refresh": "true"} if request.headers.get("HX-Request") else None
+    return refuse(request, 404, detail, headers=headers)
+
+
+def reply_with(
+    request: HttpRequest, address: str, done: dict[str, Any], name: str = "task_progress"
+) -> HttpResponse:
+    """Send a browser on to an address; tell a program what was done, and the address."""
+    if wants_page(request):
+        return of_two_shapes(HttpResponse(status=303, headers={"Location": address}))
+    return of_two_shapes(JsonResponse({**done, name: request.build_absolute_uri(address)}))

@@ -1,0 +1,58 @@
+"""The shapes on a run's page."""
+
+from __future__ import annotations
+
+from compute.queue.overview import Span
+from compute.web.pictures import grid, timeline
+
+
+def span(worker: int, start: float, end: float, node: str = "a", **fields: object) -> Span:
+    values = {"state": "done", "jobs": 1, "first": 0, "attempt": 1, **fields}
+    return Span(node, worker, start, end, **values)
+
+
+def test_an_empty_grid_has_no_paths() -> None:
+    assert grid("").paths == {}
+
+
+def test_a_small_grid_is_one_row_with_a_stroke_for_neighbours_of_a_state() -> None:
+    small = grid("dddrqq")
+    assert (small.width, small.height) == (200, 10)
+    assert small.paths == {"d": "M0 5h30", "r": "M30 5h10", "q": "M40 5h20"}
+
+
+def test_ten_thousand_cells_take_a_stroke_a_row() -> None:
+    big = grid("d" * 10_000)
+    assert (big.columns, big.rows) == (200, 50)
+    assert big.paths["d"].count("M") == 50
+    assert len(big.paths["d"]) < 1000
+
+
+def test_without_spans_there_are_no_lanes() -> None:
+    assert timeline([]).lanes == []
+
+
+def test_a_bar_lies_where_its_chunk_ran() -> None:
+    drawn = timeline([span(1, 100, 105), span(2, 100, 110), span(1, 105, 107.5, first=2)])
+    assert drawn.seconds == 10
+    first, second = drawn.lanes
+    assert [(bar.left, bar.width, bar.first) for bar in first.bars] == [(0, 500, 1), (500, 250, 3)]
+    assert [(bar.left, bar.width) for bar in second.bars] == [(0, 1000)]
+    assert (first.count, second.count) == (2, 1)
+
+
+def test_a_worker_in_a_dead_ones_place_goes_on_in_its_lane() -> None:
+    drawn = timeline([span(1, 0, 10), span(2, 0, 4), span(3, 5, 10), span(4, 6, 9)])
+    assert [[bar.left for bar in lane.bars] for lane in drawn.lanes] == [[0], [0, 500], [600]]
+
+
+def test_nodes_stand_one_after_the_other() -> None:
+    drawn = timeline([span(1, 0, 1, node="b"), span(1, 0, 1, node="a"), span(2, 0, 1, node="b")])
+    assert [(lane.node, lane.number) for lane in drawn.lanes] == [("a", 1), ("b", 1), ("b", 2)]
+
+
+def test_a_lane_of_many_bars_is_a_path_for_each_state() -> None:
+    drawn = timeline([span(1, 0, 4), span(1, 5, 5, state="failed"), span(1, 6, 10)])
+    assert drawn.lanes[0].paths == {"done": "M0 0h400M600 0h400", "failed": "M500 0h1"}
+    drawn = timeline([span(1, 0, 4), span(1, 4.01, 6), span(1, 6.1, 10)])
+    assert drawn.lanes[0].paths == {"done": "M0 0h600M610 0h390"}
