@@ -1,4 +1,4 @@
-"""Results as people read them: a table, charts, and the README's chapter from both."""
+"""Results as people read them: charts, docs/benchmarks.md, and in short the README."""
 
 from __future__ import annotations
 
@@ -8,58 +8,113 @@ from typing import Any
 from bench import charts, figures
 from bench.figures import Figure, Result, Spread, found
 from bench.system import ROOT
-from bench.systems import OURS, SYSTEMS, label
+from bench.systems import CONTENDERS, OURS, SYSTEMS, label
 
 BEGIN, END = "<!-- written by bin/bench, from bench/results -->", "<!-- end of bin/bench -->"
-#: What the chapter is put in front of, where the README has none yet.
-NEXT = "\n---\n\n# Reference\n"
+#: Those that the README compares; docs/benchmarks.md has all.
+COMPARED = (*CONTENDERS, "django-q2-sqlite")
 
 
-def write(folder: Path) -> None:
-    """Table, charts and chapter, of what has been measured."""
+def write(folder: Path, root: Path = ROOT) -> None:
+    """Charts and both documents, of what has been measured."""
     results = figures.load(folder)
     if not results:
         return
-    (folder / "table.md").write_text(text(folder) + "\n")
-    charts.write(results, ROOT / "docs")
-    readme = ROOT / "README.md"
-    readme.write_text(with_chapter(readme.read_text(), chapter(results)))
+    documents = {"docs/benchmarks.md": chapter(results), "README.md": summary(results)}
+    texts = {
+        root / name: with_block((root / name).read_text(), written, name)
+        for name, written in documents.items()
+    }
+    charts.write(results, root / "docs")
+    for document, text in texts.items():
+        document.write_text(text)
 
 
-def with_chapter(readme: str, written: str) -> str:
-    block = f"{BEGIN}\n{written}\n{END}"
-    if BEGIN in readme:
-        before, _, rest = readme.partition(BEGIN)
-        return before + block + rest.partition(END)[2]
-    before, _, rest = readme.partition(NEXT)
-    return f"{before}\n---\n\n# What does it cost?\n\n{block}\n{NEXT}{rest}"
+def with_block(document: str, written: str, name: str) -> str:
+    """The document with this between the marks; what stands around them is a person's."""
+    if document.count(BEGIN) != 1 or END not in document.partition(BEGIN)[2]:
+        raise SystemExit(f"{name} needs a line {BEGIN} and, after it, a line {END}")
+    before, _, rest = document.partition(BEGIN)
+    return f"{before}{BEGIN}\n{written}\n{END}{rest.partition(END)[2]}"
 
 
 def chapter(results: dict[str, Result]) -> str:
+    """All that was measured, for docs/benchmarks.md."""
     pictures = [
-        f"![{says}](docs/{name}.svg)"
+        f"![{says}]({name}.svg)"
         for name, says in charts.PICTURES.items()
-        if name_in(name, results)
+        if name.removeprefix("bench-") in results
     ]
     parts = [
-        "Measured by `bin/bench` against what people would use instead, in one run, two workers "
-        "each, each as its own documentation has it ([bench/systems](bench/systems)). "
-        f"{machine(results)} Medians of the rounds, with the lowest and the highest in brackets; "
-        "a ratio is taken within each round.",
+        f"{machine(results)} A figure is the median of the rounds, with the lowest and the "
+        "highest in brackets; a ratio is taken within each round.",
         *pictures,
         *sections(results),
     ]
     return "\n\n".join(parts)
 
 
-def name_in(picture: str, results: dict[str, Result]) -> bool:
-    return picture.removeprefix("bench-") in results
+def summary(results: dict[str, Result]) -> str:
+    """One picture and a small table, for the README."""
+    first = next(iter(results.values()))
+    parts = [
+        f"Measured by `bin/bench` on {first['machine']} on {first['when'].split()[0]}, with two "
+        f"workers each; [docs/benchmarks.md](docs/benchmarks.md) has {len(SYSTEMS)} systems, their "
+        "versions, the spreads and further measures."
+    ]
+    if "latency" in results:
+        parts.append(f"![{charts.PICTURES['bench-latency']}](docs/bench-latency.svg)")
+    rows = [
+        [says, *(cell(results, measure, figure, name) for name in COMPARED)]
+        for says, measure, figure in IN_SHORT
+        if measure in results
+    ]
+    parts.append(table(["", *map(label, COMPARED)], rows))
+    return "\n\n".join(parts)
+
+
+def cell(results: dict[str, Result], measure: str, figure: Any, name: str) -> str:
+    """The median of a system; "never" if its killed task did not come back."""
+    result = results[measure]
+    value = figures.spread(figure(name))(result)
+    if value:
+        return number(value.middle)
+    came = measure == "recovery" and name in names(result) and not trouble(result, name)
+    return "never" if came else "–"
+
+
+def by_the_pool(name: str) -> Figure:
+    def figure(round_: dict[str, Any]) -> float | None:
+        own, pool = (figures.job(each, "auto")(round_) for each in (name, "pool"))
+        return own / pool if own is not None and pool else None
+
+    return figure
+
+
+#: The README's rows: what a row says, of which measure, and a system's figure.
+IN_SHORT: list[tuple[str, str, Any]] = [
+    ("ms until a task starts", "latency", lambda name: figures.latency(name, "start")),
+    ("ms until its result is visible", "latency", lambda name: figures.latency(name, "visible")),
+    (
+        "tasks a second, queued one by one",
+        "throughput",
+        lambda name: figures.throughput(name, "one_by_one"),
+    ),
+    (
+        "tasks a second, queued at once",
+        "throughput",
+        lambda name: figures.throughput(name, "fan_out"),
+    ),
+    ("a split sum ÷ a bare process pool", "job", by_the_pool),
+    ("MB of memory of an idle node", "standing", lambda name: figures.standing(name, "pss_mb")),
+    ("s until a killed node's task runs again", "recovery", figures.recovery),
+]
 
 
 def machine(results: dict[str, Result]) -> str:
     first = next(iter(results.values()))
     versions = ", ".join(f"{name} {number}" for name, number in first["versions"].items())
-    return f"On {first['machine']}, {first['when']}; {versions}."
+    return f"Measured on {first['machine']}, {first['when']}: {versions}."
 
 
 def text(folder: Path) -> str:

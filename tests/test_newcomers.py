@@ -287,8 +287,8 @@ class Migration(migrations.Migration):
 
 
 def test_a_later_version_is_pulled(started: Processes, tmp_path: Path) -> None:
-    """By the README's line, into a clone with own computations: one committed, one not."""
-    pull = re.search(r"`(git pull [^`]*)`", (ROOT / "README.md").read_text())
+    """By the line of docs/operations.md, in a clone with own files: one committed, one not."""
+    pull = re.search(r"`(git pull [^`]*)`", (ROOT / "docs/operations.md").read_text())
     assert pull
     upstream, clone = tmp_path / "upstream", tmp_path / ODD
     clone_into(upstream)
@@ -486,7 +486,7 @@ def test_the_python_that_is_named(
     started: Processes, folder: Path, home: Path, shim: Path, lying: Callable[..., Path]
 ) -> None:
     """By a path or as a command, which need not be on the PATH; a .venv of another is made anew."""
-    lying("python3.13", version=(3, 13, 0))
+    lying("python3.13", version=(3, 13, 99))
     lying("python3.9", version=(3, 9, 0))
     lying(shim.name, version=(3, 14, 1), folder=home / ".pyenv/versions/3.14.1/bin")
     started.environment["PATH"] += f":{shim.parent}"
@@ -505,7 +505,7 @@ def test_the_python_that_is_named(
     for named in str(REAL), os.path.relpath(REAL, folder):  # what it truly was made with
         assert ended(started.start("bin/hello", cwd=folder, PYTHON=named)).startswith("hello ")
     said = ended(started.start("bin/hello", cwd=folder, PYTHON="python3.13"))
-    assert said.startswith(f"Making .venv anew, for it has Python {VERSION}, with Python 3.13.0 …")
+    assert said.startswith(f"Making .venv anew, for it has Python {VERSION}, with Python 3.13.99 …")
 
 
 def dangling(venv: Path, lying: Callable[..., Path]) -> str:

@@ -1,6 +1,7 @@
 """Follows the README: every command, in its order, and every address, in a fresh clone.
 
-A command that is new in the README has no step here, and fails the first test.
+A command that is new in the README has no step here, and fails the first test. The commands
+of docs/reference.md are run in the same clone, by examples.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
-from django.urls import resolve
 
 from compute.computations import OURS
 from tests.deployments import composed
 from tests.processes import ROOT, Process, Processes, clone_into, free_port, wait_until
+from tests.test_documents import named_commands
 
 README = (ROOT / "README.md").read_text()
 pytestmark = pytest.mark.once
@@ -113,6 +114,10 @@ def prints(expected: str) -> Step:
     return step
 
 
+def succeeds(reader: Reader, command: str) -> None:
+    reader.run(command)
+
+
 def ends_with(status: str, total: int | None) -> Step:
     def step(reader: Reader, command: str) -> None:
         said = reader.follow(command)
@@ -139,13 +144,15 @@ def serves_on_a_port_of_its_own(reader: Reader, command: str) -> None:
 
 def serves_where_dot_env_says(reader: Reader, command: str) -> None:
     """Where `bin/dev` served when it wrote the file. Here that one still does."""
-    assert f"PORT={reader.port}\n" in reader.dot_env.read_text()
+    kept = reader.dot_env.read_text()
+    assert f"PORT={reader.port}\n" in kept
     port = free_port()
-    reader.dot_env.write_text(re.sub("PORT=.*", f"PORT={port}", reader.dot_env.read_text()))
+    reader.dot_env.write_text(re.sub("PORT=.*", f"PORT={port}", kept))
     process = reader.serve(command, "(?s)(?=.*Listening at).*Q Cluster \\w+ running")
     with urlopen(f"http://localhost:{port}/sum-sync/?n=1000", timeout=30) as reply:
         assert json.load(reply) == {"total": 500500}
     process.stop(signal.SIGINT)
+    reader.dot_env.write_text(kept)
 
 
 def serves_without_the_guard(reader: Reader, command: str) -> None:
@@ -249,10 +256,6 @@ STEPS: list[tuple[str, Step]] = [
     ("bin/test tests/computations/test_collatz.py", prints("1 passed")),
     ("./manage.py compute collatz 100000", prints("[350, 77031]\n")),
     ("curl 'http://localhost:8000/compute/collatz/start/?n=1000000'", ends_with_837799),
-    ("./manage.py compute primes 10000000", prints("664579\n")),
-    ("bin/check", not_run("CI runs it by itself")),
-    ("./manage.py qinfo", prints("Clusters")),
-    ("./manage.py release", prints("No migrations to apply")),
     (
         """umask 077; printf '%s\\n' "SECRET_KEY=$(openssl rand -hex 32)" """
         """"POSTGRES_PASSWORD=$(openssl rand -hex 16)" """
@@ -260,8 +263,30 @@ STEPS: list[tuple[str, Step]] = [
         writes_what_compose_asks_for,
     ),
     ("docker compose up --build --detach --scale worker=2", NO_DOCKER),
-    ("bin/requirements", finds_the_pins_up_to_date),
 ]
+
+#: An example of each command of the reference, by its name there.
+EXAMPLES: dict[str, tuple[str, Step]] = {
+    "bin/dev": ("bin/dev", not_run("the reader's own")),
+    "bin/test": ("bin/test --quick tests/test_chunking.py", prints(" passed")),
+    "bin/check": ("bin/check", not_run("CI runs it by itself")),
+    "bin/requirements": ("bin/requirements", finds_the_pins_up_to_date),
+    "bin/chaos": ("bin/chaos --help", prints("--seconds")),
+    "bin/bench": ("bin/bench", not_run("it installs Redis; tests/test_bench.py reads its results")),
+    "qcluster": ("./manage.py qcluster --name slow", serves("Q Cluster .* running")),
+    "sum": ("./manage.py sum 1000 --split --chunk-size 100", prints("500500\n")),
+    "compute": ("./manage.py compute primes 10000000", prints("664579\n")),
+    "startcomputation": ("./manage.py startcomputation halves", prints("halves.py")),
+    "try_samples": ("./manage.py try_samples", succeeds),
+    "retry": ("./manage.py retry --computation primes", succeeds),
+    "cancel": ("./manage.py cancel --all", succeeds),
+    "prune": ("./manage.py prune --days 7 --dry-run", prints("Would remove: nothing")),
+    "copy_database": ("./manage.py copy_database", not_run("tests/test_operations.py moves one")),
+    "release": ("./manage.py release", prints("No migrations to apply")),
+    "health_check": ("./manage.py health_check && ./manage.py health_check --worker", succeeds),
+    "qinfo": ("./manage.py qinfo", prints("Clusters")),
+    "qmonitor": ("./manage.py qmonitor", not_run("it ends by a key; django-q2's")),
+}
 
 
 @pytest.fixture(scope="module")
@@ -332,11 +357,10 @@ def test_every_address_answers_a_browser(reader: Reader) -> None:
         assert reader.fetch(address, "text/html") == 200, address
 
 
-def test_the_reference_names_addresses_that_are_there() -> None:
-    named = re.findall(r"^\| `(/[^`]*)`", README, re.MULTILINE)
-    assert len(named) >= 18
-    for address in named:
-        resolve(address.replace("<name>", "sum"))
+def test_the_commands_of_the_reference_run(reader: Reader) -> None:
+    assert sorted(EXAMPLES) == sorted(named_commands())
+    for command, step in EXAMPLES.values():
+        step(reader, command)
 
 
 def test_the_python_of_the_readme_runs(reader: Reader) -> None:
@@ -350,8 +374,3 @@ def test_the_lines_to_change_are_there() -> None:
     before, after = (block.strip() for block in blocks("py"))
     assert views.count(before) == 1
     assert after == before.replace("n)", "n, sync=True)")
-
-
-def test_what_the_readme_links_to_is_there() -> None:
-    for target in re.findall(r"\]\(([^)]+)\)", README):
-        assert target.startswith("https://") or (ROOT / target).exists(), target

@@ -187,7 +187,7 @@ def test_keyword_arguments_are_shown_by_name(db: None, admin: Client) -> None:
     run_jobs()
     html = admin.get(run.get_absolute_url(), headers={"accept": HTML}).content.decode()
     assert "(&#x27;z&#x27;, base=7)" in html
-    assert ">Retry it</button>" in " ".join(html.split())
+    assert ">Retry the task</button>" in " ".join(html.split())
 
 
 # --- again ----------------------------------------------------------------------------

@@ -175,7 +175,7 @@ def test_the_page_has_the_picture_and_says_what_it_shows(db: None, browser_clien
     assert "Try several sizes" in html
     assert "Give the numbers above" in html
     html = browser_client.get(ADDRESS, {"n": 1000}).content.decode()
-    assert "Nothing of this has been computed in chunks yet." in html
+    assert "No run of this has been split into chunks yet." in html
     browser_client.post(ADDRESS, {"n": 1000})
     html = browser_client.get(ADDRESS, {"n": 1000}).content.decode()
     assert "0 of 6 sizes tried" in html

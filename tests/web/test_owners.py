@@ -235,7 +235,7 @@ class Site:
 
     def __init__(self, boss: Client, ann: Client) -> None:
         self.boss, self.owner, self.ann = boss, browser(), ann
-        self.run = start(self.owner, n=4321)
+        self.run = start(self.owner, n=432156, chunk_size=216078)
         self.strangers = [Client(), browser(), ann]
         start(ann, n=7)
         self.strangers.append(another := browser())
@@ -243,7 +243,7 @@ class Site:
 
     def tells(self, client: Client, address: str, **parameters: object) -> bool:
         """Whether what is answered, in either shape, names the run or its node."""
-        secrets = ("4321", self.run.task_id, "4,321", "secret-node", "secret-host")
+        secrets = ("432156", self.run.task_id, "432,156", "secret-node", "secret-host")
         told = ""
         for accept in (HTML, "application/json"):
             for more in ({}, {"hx-request": "true"}):
@@ -287,7 +287,7 @@ def test_so_do_their_counts(site: Site) -> None:
     assert "all 1<" in site.owner.get("/").content.decode()
 
 
-@pytest.mark.parametrize("search", ["4321", "sum", "id"])
+@pytest.mark.parametrize("search", ["432156", "sum", "id"])
 def test_so_does_the_search(site: Site, search: str) -> None:
     search = site.run.task_id if search == "id" else search
 
@@ -361,13 +361,13 @@ def test_what_is_not_there_takes_as_many_statements_as_what_is_another_s(
 
 def test_chunk_sizes_are_compared_among_ones_own_runs(site: Site) -> None:
     end(site.run)
-    address, given = "/compute/sum/chunk-sizes/", {"n": 4321}
+    address, given = "/compute/sum/chunk-sizes/", {"n": 432156}
 
     def sizes(client: Client) -> list[int]:
         reply = client.get(address, given, headers={"accept": "*/*"})
         return [run["chunk_size"] for run in reply.json()["runs"]]
 
-    assert sizes(site.owner) == sizes(site.boss) == [5]
+    assert sizes(site.owner) == sizes(site.boss) == [216078]
     for stranger in site.strangers:
         assert sizes(stranger) == []
         assert site.run.task_id not in stranger.get(address, given).content.decode()
@@ -391,7 +391,7 @@ def test_each_owner_s_sweep_is_one_of_its_own(site: Site) -> None:
 def test_the_page_of_nodes_gives_names_to_staff_and_counts_to_others(site: Site) -> None:
     told = site.boss.get("/nodes/").json()["nodes"][0]
     assert (told["name"], told["host"]) == ("secret-node", "secret-host")
-    assert "4,321" in told["running"][0]["task"]
+    assert "432,156" in told["running"][0]["task"]
     assert "Process 4711" in site.boss.get("/nodes/", headers={"accept": HTML}).content.decode()
     for stranger in site.strangers:
         assert not site.tells(stranger, "/nodes/")
@@ -401,11 +401,11 @@ def test_the_page_of_nodes_gives_names_to_staff_and_counts_to_others(site: Site)
         assert [running["task"] for running in node["running"]] == [None]
         html = stranger.get("/nodes/", headers={"accept": HTML}).content.decode()
         assert "2, 1 at work" in html
-        assert "somebody’s task, for" in html
+        assert "a task that is not yours, for" in html
         assert "4711" not in html
     told = site.owner.get("/nodes/", headers={"accept": "*/*"}).json()["nodes"][0]
     assert told["host"] is None
-    assert "4,321" in told["running"][0]["task"], "one's own task"
+    assert "432,156" in told["running"][0]["task"], "one's own task"
 
 
 def test_node_names_of_a_run_are_for_its_owner_and_staff(site: Site) -> None:

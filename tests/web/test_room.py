@@ -69,7 +69,7 @@ def test_the_first_page_says_it_to_staff(
 ) -> None:
     settings.MAX_KEPT_MB = 100
     monkeypatch.setattr(room, "ask", lambda: 85_000_000)
-    sentence = "The database holds 85 % of what it may"
+    sentence = "The database holds 85 % of its limit"
     assert sentence in admin.get("/", headers={"accept": "text/html"}).content.decode()
     assert sentence not in browser_client.get("/").content.decode()
     assert Client().get("/sum-start/?n=5").status_code == 200

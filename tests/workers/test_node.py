@@ -166,8 +166,10 @@ def test_a_killed_sentinel_is_replaced_and_loses_nothing(processes: Processes) -
 @pytest.mark.parametrize("portable", ["0", "1"], ids=["linux", "elsewhere"])
 def test_no_orphan_outlives_a_killed_supervisor(processes: Processes, portable: str) -> None:
     node = processes.node(Q_PORTABLE=portable)
-    family = node.family()
-    assert len(family) == 6  # supervisor, sentinel, two workers, monitor, pusher
+    # A `ps` may come and go elsewhere.
+    family = wait_until(
+        lambda: len(found := node.family()) == 6 and found
+    )  # supervisor, sentinel, two workers, monitor, pusher
     os.kill(node.pid, signal.SIGKILL)
     _, alive = psutil.wait_procs(family, timeout=5)
     assert not alive
