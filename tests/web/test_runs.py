@@ -16,7 +16,8 @@ from compute.models import Run
 from compute.models.notes import refresh, unfinished
 from compute.models.retries import retry
 from compute.models.speed import speed_of
-from compute.queue.models import UNKNOWN_TRIES, Job, Node
+from compute.queue.models import Job, Node
+from compute.queue.transitions import UNKNOWN_TRIES
 from tests.conftest import check, measure_samples, run_jobs, run_queued, started
 
 START, CHECK = "/compute/primes/start/", "/compute/primes/check/"
