@@ -171,6 +171,16 @@ def test_an_outcome_finds_its_rows_by_index(crowd, node):
     assert read_whole(plan) == [], plan
 
 
+def test_what_is_given_back_is_found_by_index(crowd, node):
+    node.claim(3)
+    held = Job.objects.filter(node=node.row).held()
+    with CaptureQueriesContext(connection) as queries:
+        assert engine().give_back(held, 0) == 3
+    plan = plans(queries)
+    assert "queue_job" in plan
+    assert read_whole(plan) == [], plan
+
+
 def test_whether_a_group_is_through_is_seen_by_index(crowd):
     tasks = list(crowd.jobs.values_list("pk", flat=True)[:50])
     with CaptureQueriesContext(connection) as queries:

@@ -350,7 +350,7 @@ def test_times_of_a_group_are_seconds() -> None:
     assert (progress, running_s) == (0.25, pytest.approx(0, abs=60))
     ((group, jobs, ended, under_way, _),) = engine().uses(["a", "unknown"])
     assert (group, jobs, ended, under_way) == ("a", 3, 2, 0.25)
-    spans = sorted(span[4:7] for span in engine().spans("a", 0))
+    spans = sorted(span[4:7] for span in engine().spans("a", 0))  # they started at the same time
     assert spans == [("done", 1, 0), ("done", 1, 1)]
     assert [span[4:7] for span in engine().spans("a", 60)] == [("done", 2, 0)]
 
