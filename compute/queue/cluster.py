@@ -4,6 +4,7 @@
     └── sentinel      guards the others, renews leases, gives the node's signs of life
         ├── pusher    wakes idle workers when a commit may have queued something
         ├── monitor   tells who listens that a task has run
+        ├── scheduler queues tasks whose time has come
         └── workers   django-q2's: claim tasks and run them, one at a time each
 
 The sentinel leads a process group of its own, so that a terminal's Ctrl-C or a process
