@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
@@ -92,6 +93,48 @@ def test_the_sdk_is_told_to_keep_what_people_have_sent(monkeypatch: pytest.Monke
     assert told.get("send_default_pii") is None, "which is no"
     assert told["include_local_variables"] is False
     assert told["max_request_body_size"] == "never"
+
+
+def test_no_thread_of_it_runs_while_a_process_forks(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sentry_sdk
+
+    hooks: dict[str, Any] = {}
+    starts: list[Any] = []
+    monkeypatch.setattr(os, "register_at_fork", lambda **given: hooks.update(given))
+    monkeypatch.setattr(sentry_sdk, "init", lambda **options: starts.append(options))
+    reporting.report_errors_to("https://public@errors.example/7", "", "")
+    hooks["before"]()
+    hooks["after_in_parent"]()
+    assert len(starts) == 1, "there was nothing to stop"
+    closed = threading.Event()
+    client = SimpleNamespace(close=lambda timeout: closed.set())
+    monkeypatch.setattr(sentry_sdk, "get_client", lambda: client)
+    thread = threading.Thread(target=closed.wait, name="sentry-sdk.BackgroundWorker")
+    thread.start()
+    hooks["before"]()
+    assert not thread.is_alive()
+    hooks["after_in_parent"]()
+    hooks["after_in_child"]()
+    assert len(starts) == 3
+
+
+@pytest.mark.parametrize("threads", [1, 1000])
+def test_threads_that_python_does_not_know_are_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, threads: int
+) -> None:
+    monkeypatch.setattr(reporting, "FLUSH", 0.01)
+    monkeypatch.setattr(os, "listdir", lambda folder: ["1"] * threads)
+    reporting.wait_for_the_kernel()
+
+
+def test_where_no_kernel_tells_of_threads_none_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def listdir(folder: str) -> None:
+        raise FileNotFoundError(folder)
+
+    monkeypatch.setattr(os, "listdir", listdir)
+    reporting.wait_for_the_kernel()
 
 
 @pytest.mark.once

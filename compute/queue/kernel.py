@@ -48,7 +48,7 @@ def watch_parents() -> None:
 
 def end_if_orphaned() -> None:
     """End this process, if the one that forked it has ended."""
-    if _parent and os.getppid() != _parent:
+    if _parent and os.getppid() != _parent:  # pragma: no cover - in a node's processes
         os._exit(1)
 
 

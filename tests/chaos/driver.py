@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 import os
 import random
@@ -39,6 +40,8 @@ PRIMES = {10**6: 78_498, 10**7: 664_579, 10**8: 5_761_455}
 FREEZE = 20
 #: Seconds after the last kill within which every run has to end.
 REST = 120
+#: Seconds between two schedules that are made.
+SCHEDULE = 7
 #: Seconds that a task of a dead node may wait while a worker is idle.
 LIMIT = 20
 
@@ -98,6 +101,8 @@ class Chaos:
         self.acknowledged: dict[str, int | None] = {}  # what a run has to come to, or fail
         self.cancelled: set[str] = set()  # runs that somebody cancelled, if that was in time
         self.asking: list[threading.Thread] = []
+        self.schedules: dict[str, int] = {}  # what each has to come to, by name
+        self.scheduled = time.monotonic()
 
     # --- the run ------------------------------------------------------------------------
 
@@ -109,6 +114,7 @@ class Chaos:
         next_kill = time.monotonic() + 3
         while time.monotonic() < end:
             self.keep_busy()
+            self.keep_scheduling()
             self.tend()
             if time.monotonic() > next_kill:
                 next_kill = time.monotonic() + self.random.uniform(0.5, 2 * self.options.every)
@@ -127,6 +133,21 @@ class Chaos:
             thread.start()
             self.asking.append(thread)
         self.asking = [thread for thread in self.asking if thread.is_alive()]
+
+    def keep_scheduling(self) -> None:
+        """Schedule a task now and then, to be run once."""
+        from django.db import InterfaceError, OperationalError, connection
+        from django_q.tasks import schedule
+
+        if time.monotonic() - self.scheduled < SCHEDULE:
+            return
+        self.scheduled = time.monotonic()
+        name, n = f"scheduled {len(self.schedules)}", 1_000_000 + len(self.schedules)
+        try:
+            schedule("compute.tasks.get_sum", n, name=name)
+            self.schedules[name] = n * (n + 1) // 2
+        except (OperationalError, InterfaceError):  # nobody knows if it is there
+            connection.close()
 
     def ask(self, choice: float) -> None:
         n = 5_000_000 + int(choice * 60_000_000)
@@ -209,7 +230,9 @@ class Chaos:
         """Remember which jobs this interrupts, to see how long they wait."""
         from compute.queue.models import Job, JobState
 
-        if role in ("monitor", "pusher") or (role == "supervisor" and how == signal.SIGSTOP):
+        if role in ("monitor", "pusher", "scheduler") or (
+            role == "supervisor" and how == signal.SIGSTOP
+        ):
             return  # nothing runs there, or everything goes on
         pids = [process.pid for process in roles["worker"]]
         if role == "worker":
@@ -266,7 +289,9 @@ class Chaos:
     def come_to_rest(self) -> None:
         self.frozen = [(0.0, group) for _, group in self.frozen]
         deadline = time.monotonic() + REST
-        while time.monotonic() < deadline and (self.asking or self.unsettled() or self.victims):
+        while time.monotonic() < deadline and (
+            self.asking or self.unsettled() or self.victims or self.asked(schedules_left)
+        ):
             self.asking = [thread for thread in self.asking if thread.is_alive()]
             self.tend()
             time.sleep(0.2)
@@ -286,11 +311,23 @@ class Chaos:
         )
         for task_id, total in self.acknowledged.items():
             self.check_run(task_id, total)
+        for name, total in self.schedules.items():
+            self.check_schedule(name, total)
         if unsettled := Job.objects.unsettled().count():
             found.append(f"{unsettled} jobs never settled")
         if queued := OrmQ.objects.count():
             found.append(f"{queued} packages left in the queue")
         found += self.figures.late
+
+    def check_schedule(self, name: str, total: int) -> None:
+        """What is scheduled is queued once, whoever dies meanwhile."""
+        from django_q.models import Task
+
+        ended = Task.objects.filter(group=name)
+        if len(ended) != 1:
+            self.figures.violations.append(f"{name}: ended {len(ended)} times")
+        elif ended[0].result != total and self.deaths[ended[0].pk] < 3:
+            self.figures.violations.append(f"{name}: came to {ended[0].result}")
 
     def check_run(self, task_id: str, total: int | None) -> None:
         from django_q.models import Failure
@@ -369,6 +406,12 @@ class Chaos:
         return wait_until(answer, 60, "the database")[0]
 
 
+def schedules_left() -> int:
+    from django_q.models import Schedule
+
+    return int(Schedule.objects.filter(name__startswith="scheduled ").count())
+
+
 def sum_of(roles: dict[str, list[psutil.Process]]) -> list[psutil.Process]:
     return [process for some in roles.values() for process in some]
 
@@ -391,6 +434,8 @@ def roles_of(node: Process) -> dict[str, list[psutil.Process]]:
         "supervisor": [node.pid],
     }
     family = {process.pid: process for process in node.family()}
+    # The statistics are django-q2's, which has no process for schedules.
+    pids["scheduler"] = [*family.keys() - set(itertools.chain.from_iterable(pids.values()))]
     roles = {role: [family[pid] for pid in some if pid in family] for role, some in pids.items()}
     return roles if all(roles.values()) else {}
 
