@@ -38,7 +38,7 @@ _forking = 0
 _parent = 0
 
 
-def watch_parents() -> None:
+def watch_parents() -> None:  # pragma: no cover - runs in a node
     """Have every process that is forked from here on end with the one that forked it.
 
     Linux' kernel sees to that at once. Elsewhere each calls `end_if_orphaned` now and then.
@@ -118,7 +118,7 @@ def _looked(file: Path) -> Iterator[None]:
         end_if_orphaned()
         with contextlib.suppress(FileNotFoundError):
             last, before = file.stat().st_mtime_ns, last
-            if last != before:
+            if last != before:  # pragma: no branch
                 yield
 
 

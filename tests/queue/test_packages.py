@@ -99,3 +99,20 @@ def test_a_hook_is_called_where_no_record_is_kept(node, django_capture_on_commit
         async_task(ADD, 1, 2, task_name="sum", save=False, hook="tests.queue.functions.note")
         node.run()
     assert functions.User.objects.get().username == "sum: True, 3"
+
+
+def test_a_hook_is_called_by_a_task_of_its_own_where_no_worker_can(node):
+    task_id = async_task(ADD, 1, task_name="sum", hook="tests.queue.functions.note")
+    the_job().fail("its worker died", "WorkerDied")
+    node.run()
+    assert functions.User.objects.get().username == "sum: False, its worker died"
+    hook = Job.objects.exclude(pk=task_id).get()
+    assert (hook.name, hook.state) == ("hook of sum", JobState.DONE)
+
+
+def test_a_hook_whose_record_is_gone_is_not_called(node):
+    async_task(ADD, 1, hook="tests.queue.functions.note")
+    the_job().fail("its worker died", "WorkerDied")
+    Failure.objects.all().delete()
+    node.run()
+    assert not functions.User.objects.exists()

@@ -237,3 +237,18 @@ def test_the_form_refuses_what_cannot_be_read(admin, field):
 
 def test_a_broker_is_all_it_needs(db):
     queue_due(get_broker())
+
+
+def test_one_that_another_node_has_just_queued_is_left(node, monkeypatch):
+    due()
+    monkeypatch.setattr(scheduler, "locked", lambda schedules: schedules.none())
+    node.look()
+    assert queued() == []
+
+
+def test_the_server_of_another_queue_runs_what_names_that_alone(node, monkeypatch):
+    due(ECHO, "for all")
+    due(ECHO, "for the slow", cluster="slow")
+    monkeypatch.setattr(Conf, "CLUSTER_NAME", "slow")
+    node.look()
+    assert queued() == [(("for the slow",), {})]

@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django_q.models import OrmQ, Task
 
-from compute.queue.engines import ENGINES, FREE, Lease, engine
+from compute.queue.engines import ENGINES, FREE, Lease, engine, prepare
 from compute.queue.engines.base import Entry
 from compute.queue.models import Job, JobState, Node
 from compute.queue.records import columns_of
@@ -358,3 +358,7 @@ def test_times_of_a_group_are_seconds() -> None:
 def test_free_is_older_than_any_clock() -> None:
     enter()
     assert not OrmQ.objects.filter(lock__gt=Now() - timedelta(days=365)).exists()
+
+
+def test_connections_of_other_kinds_are_let_be() -> None:
+    prepare(None, SimpleNamespace(vendor="oracle"))
