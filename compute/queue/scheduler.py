@@ -47,7 +47,7 @@ def run(broker: Broker) -> None:  # pragma: no cover - a forked process (tests/w
             queue_due(broker)
         except (OperationalError, InterfaceError) as error:
             log.warning("nothing scheduled can be queued: %s", one_line(error))
-            connection.close()
+        connection.close()  # a small Postgres has few, and none is needed for the next seconds
         for _ in range(LOOK):
             time.sleep(1)
             kernel.end_if_orphaned()
