@@ -167,11 +167,13 @@ def test_sum_is_a_run_like_any_other(processes: Processes) -> None:
 
 
 def test_sum_of_a_run_that_fails_says_why_with_exit_code_1(processes: Processes) -> None:
-    processes.node(SECRET_KEY="another-" * 8)
-    done = manage("sum", "1000", **processes.environment)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert "CommandError: the queued task can't be read" in done.stderr
-    assert "Traceback" not in done.stderr
+    process = processes.manage("sum", "1000")
+    wait_until(OrmQ.objects.exists)
+    OrmQ.objects.update(payload="what nobody has signed")
+    processes.node()
+    assert process.popen.wait(60) == 1
+    assert "CommandError: the queued task can't be read" in process.text()
+    assert "Traceback" not in process.text()
     assert Run.objects.get().state == Run.State.ERROR
 
 
