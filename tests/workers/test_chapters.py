@@ -80,7 +80,7 @@ def test_the_failing_task_is_found_in_the_admin(processes: Processes, admin: Cli
 
 @pytest.mark.parametrize("portable", ["0", "1"], ids=["linux", "elsewhere"])
 @pytest.mark.parametrize("chunks", [1, 10, 400])
-@pytest.mark.parametrize("nodes", [1, 2])
+@pytest.mark.parametrize("nodes", [pytest.param(1, marks=pytest.mark.thorough), 2])
 def test_a_split_sum_is_exact(processes: Processes, nodes: int, chunks: int, portable: str) -> None:
     _, site = processes.web(Q_PORTABLE=portable)
     for _ in range(nodes):

@@ -130,6 +130,7 @@ def test_stopping_gives_a_long_task_back_for_another_node(processes: Processes) 
     second.stop()
 
 
+@pytest.mark.thorough
 def test_a_second_ctrl_c_hurries(processes: Processes) -> None:
     node = processes.node(Q_GRACE="60")
     task_id = async_task("time.sleep", 100)
@@ -204,6 +205,7 @@ def test_a_killed_idle_worker_holds_up_nobody(processes: Processes) -> None:
     assert node.stop() == 0
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 @pytest.mark.parametrize("role", ["pusher", "monitor", "sentinel"])
 def test_a_node_goes_on_without_its_helpers(processes: Processes, role: str, number: int) -> None:
@@ -215,6 +217,7 @@ def test_a_node_goes_on_without_its_helpers(processes: Processes, role: str, num
     assert node.stop() == 0
 
 
+@pytest.mark.thorough
 def test_a_frozen_worker_is_replaced_and_its_task_runs_again(processes: Processes) -> None:
     node = processes.node()
     task_id = async_task("time.sleep", 1)
@@ -227,6 +230,7 @@ def test_a_frozen_worker_is_replaced_and_its_task_runs_again(processes: Processe
     assert node.stop() == 0
 
 
+@pytest.mark.thorough
 def test_a_task_that_kills_its_worker_fails_after_three_and_hurts_no_other(
     processes: Processes,
 ) -> None:
@@ -242,6 +246,7 @@ def test_a_task_that_kills_its_worker_fails_after_three_and_hurts_no_other(
     assert node.stop() == 0
 
 
+@pytest.mark.thorough
 def test_a_timeout_is_a_failure_at_once_with_the_seconds(processes: Processes) -> None:
     node = processes.node()
     task_id = async_task("time.sleep", 60, timeout=1)
@@ -282,6 +287,7 @@ def test_a_node_started_again_takes_back_what_its_dead_one_held(processes: Proce
     assert wait_for_state(task_id, Job.State.DONE, 15).attempt == 2
 
 
+@pytest.mark.thorough
 def test_a_node_reloads_when_the_code_changes(processes: Processes, tmp_path: Path) -> None:
     """In a copy of the project, whose code may be changed."""
     copy = tmp_path / "project"
