@@ -15,7 +15,7 @@ fail() {
     exit 1
 }
 
-# What a Python says of itself: version and path, or, and ends with 3, why it can't be taken.
+# A Python says this of itself: version and path, or, and ends with 3, why it can't be taken.
 # In an environment the path is that of what it was made from: it may be the one to be replaced.
 ABOUT='
 import os, sys
@@ -33,7 +33,7 @@ print("%s (%s)" % (os.path.realpath(sys.executable), about))
 sys.exit(3)
 '
 
-# What is wrong with an environment, says its Python; the argument is the version asked for, or "".
+# An environment's Python says what is wrong with it; the argument is the version asked for, or "".
 FLAW='
 import os, sys
 from importlib.util import find_spec
@@ -147,7 +147,7 @@ setup() {
         echo "Installing $requirements …" >&2
         echo $$ > "$unfinished"
         "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$requirements" || {
-            # What pip could not install it has taken back, unless it was killed.
+            # pip has taken back what it could not install, unless it was killed.
             [ $? -gt 128 ] || rm "$unfinished"
             fail "pip could not install $requirements; its message stands above."
         }

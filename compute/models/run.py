@@ -118,7 +118,7 @@ class Run(Asked):
             self.check_it_is_there()
         open_ = counts[JobState.QUEUED] + counts[JobState.RUNNING]
         done = counts[JobState.DONE]
-        # What is gone counts as failed: nobody will finish it.
+        # A chunk that is gone counts as failed: nobody will finish it.
         under_way = self.jobs.under_way() if counts[JobState.RUNNING] else 0.0
         return Progress(done, self.chunks - done - open_, self.chunks, under_way)
 

@@ -7,22 +7,21 @@ import math
 import time
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models.functions import Now
-from django.utils import timezone
 from django_q.brokers.orm import ORM
 from django_q.conf import Conf
 from django_q.humanhash import humanize
-from django_q.models import OrmQ, Task
+from django_q.models import OrmQ
 from django_q.signing import BadSignature, SignedPackage
 
 from . import packages
 from .call import Call
 from .engines import Lease, engine
 from .models import Job, JobState, Node
+from .records import note_failure
 from .text import one_line, shorten
 from .transitions import UNSETTLED, claim, enter, leave
 
@@ -174,10 +173,8 @@ class DatabaseBroker(ORM):
             if job is not None:
                 job.fail(why, type(error).__name__)
             elif not jobs.exists():
-                name, now = f"package {lease.queue_id}", timezone.now()
-                record = Task(id=uuid4().hex, name=name, func="", started=now, stopped=now)
-                record.result, record.success, record.attempt_count = why, False, 1
-                record.save(force_insert=True)
+                name = f"package {lease.queue_id}"
+                note_failure(name, "", why)
                 log.error("failed: %s: %s", name, why)
             self.delete(lease)
 

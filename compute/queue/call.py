@@ -48,7 +48,7 @@ T = TypeVar("T")
 #: Seconds between the tries to write to a database that is away: a minute in all.
 PAUSES = (0.1, 0.2, 0.5, 1, 2, 4, 8, 15, 30)
 
-#: What stands for no time limit, as a task's `timeout`.
+#: A task's `timeout` that stands for no time limit.
 NO_LIMIT = -1
 
 #: What a task run inside the request (`sync=True`) has: no queue, no claim, one attempt.

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import uuid4
 
 from django.db import connection, models
 from django.utils import timezone
 from django_q.models import Task
 
 from .engines.base import Values
+from .text import shorten
 
 
 def failure(job: Any, task: dict[str, Any], reason: str) -> Values:
@@ -29,6 +31,16 @@ def failure(job: Any, task: dict[str, Any], reason: str) -> Values:
         attempt_count=job.attempt,
     )
     return columns_of(record)
+
+
+def note_failure(name: str, func: str, reason: str) -> str:
+    """Keep a record of what failed without a job, for the admin's failed tasks; its id."""
+    now = timezone.now()
+    record = Task(id=uuid4().hex, name=shorten(name, 100), func=shorten(func, 256), result=reason)
+    record.started = record.stopped = now
+    record.success, record.attempt_count = False, 0
+    record.save(force_insert=True)
+    return str(record.pk)
 
 
 def columns_of(row: models.Model) -> dict[str, Any]:

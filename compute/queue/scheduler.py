@@ -13,18 +13,18 @@ import logging
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import uuid4
 
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django_q.brokers import Broker
 from django_q.conf import Conf
-from django_q.models import Schedule, Task
+from django_q.models import Schedule
 from django_q.tasks import async_task
 from django_q.utils import close_old_django_connections, localtime
 
 from . import kernel
+from .records import note_failure
 from .text import one_line, shorten
 
 log = logging.getLogger(__name__)
@@ -186,15 +186,11 @@ def local(moment: datetime) -> datetime:
 def disable(pk: int, error: Exception) -> None:
     """Run a schedule no more; the reason is a failed task, which the admin shows as its last."""
     why = f"This schedule can't be run, so it was disabled: {one_line(error)}"
-    now = timezone.now()
     with transaction.atomic():
         schedule = locked(Schedule.objects.filter(pk=pk)).first()
         if schedule is None:
             return
         name = shorten(schedule.name or schedule.func, 100)
-        record = Task(id=uuid4().hex, name=name, func=shorten(schedule.func, 256), result=why)
-        record.started = record.stopped = now
-        record.success, record.attempt_count = False, 0
-        record.save(force_insert=True)
-        Schedule.objects.filter(pk=pk).update(repeats=0, task=record.pk)
+        failed = note_failure(name, schedule.func, why)
+        Schedule.objects.filter(pk=pk).update(repeats=0, task=failed)
     log.error("failed: schedule %s: %s", name, why)

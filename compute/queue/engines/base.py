@@ -23,7 +23,7 @@ Keys = Collection[str] | Collection[int]
 Statement = tuple[str, list[Any]]
 #: Values by column, as the database takes them.
 Values = dict[str, Any]
-#: What is done within a write, where writes come one after another.
+#: A step that is done within a write, where writes come one after another.
 Then = Callable[[], None] | None
 #: A job as somebody has seen it, by `task_id` and `delivery`: once it is handed over or taken
 #: back, this is no more.
