@@ -29,11 +29,10 @@ from django_q.exceptions import TimeoutException
 from django_q.humanhash import humanize
 from django_q.models import OrmQ, Task
 from django_q.signals import call_hook
-from django_q.signing import SignedPackage
 from django_q.tasks import async_chain
 from picklefield.fields import PickledObject, dbsafe_decode, dbsafe_encode
 
-from . import leftovers
+from . import leftovers, packages
 from .engines import Lease
 from .logs import about
 from .models import Job, JobState
@@ -261,7 +260,9 @@ def wrap(sender: Any, task: dict[str, Any], **kwargs: Any) -> None:
     task.setdefault("position", 0)  # in its group; a lone task is a group of one
     if task.get("sync"):
         queued = {key: value for key, value in task.items() if key != "sync"}
-        job_for(task, queue=Conf.CLUSTER_NAME, payload=SignedPackage.dumps(queued)).save()
+        payload = packages.write(queued)
+        packages.read_back(payload)
+        job_for(task, queue=Conf.CLUSTER_NAME, payload=payload).save()
 
 
 def check_options(task: dict[str, Any]) -> None:

@@ -22,9 +22,17 @@ ADD = "tests.queue.functions.add"
         lambda: async_task(ADD, 1, b=functions.WriteOnly()),
         lambda: async_iter(ADD, [functions.WriteOnly()]),
         lambda: async_iter(ADD, [1, 2, functions.WriteOnly()]),
+        lambda: async_task(ADD, functions.WriteOnly(), sync=True),
         lambda: async_task(ADD, 1, chain=[(ADD, (functions.WriteOnly(),))]),
     ],
-    ids=["an argument", "a keyword", "a fan-out's first", "a fan-out's last", "a chain's"],
+    ids=[
+        "an argument",
+        "a keyword",
+        "a fan-out's first",
+        "a fan-out's last",
+        "in the request",
+        "a chain's",
+    ],
 )
 def test_what_no_worker_could_read_is_refused_at_the_call(db, queue):
     with pytest.raises(TypeError, match="a worker could not read this task: ValueError"):
