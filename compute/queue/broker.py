@@ -1,72 +1,50 @@
-"""django-q2's ORM broker, with leases that live as long as their node, and no cache."""
+"""django-q2's door to the queue: a broker of its kind, and no cache."""
 
 from __future__ import annotations
 
-import logging
-import math
-import time
-from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
-from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection, transaction
-from django.db.models.functions import Now
+from django_q.brokers import get_broker
 from django_q.brokers.orm import ORM
-from django_q.conf import Conf
-from django_q.humanhash import humanize
-from django_q.models import OrmQ
-from django_q.signing import BadSignature, SignedPackage
 
 from . import packages
-from .call import Call
-from .engines import Lease, engine
+from .call import Call, label
+from .engines import Lease, Share, engine
 from .models import Job, JobState, Node
-from .records import note_failure
-from .text import one_line, shorten
-from .transitions import UNSETTLED, claim, enter, leave
+from .sharing import Priority
+from .transitions import enter, enter_alone
 
-log = logging.getLogger(__name__)
-
-#: Seconds between two signs of life in the database.
-SIGN_OF_LIFE = 1
-
-#: How long a package that was signed with another key is left to others.
-FOREIGN_PAUSE = timedelta(seconds=5)
-#: How long after it was queued it counts as nobody's.
-FOREIGN_LIMIT = timedelta(days=1)
-#: Seconds between two lines in the log about such packages.
-FOREIGN_LOG = 60
-
-
-class NoCache:
-    """In the place of django-q2's cache, for those who would lose something in it."""
-
-    def __getattr__(self, name: str) -> Any:
-        raise TypeError(
-            "django-q2 would keep this in a cache, where it can get lost. Results are rows "
-            "here; call compute.queue.fanout.async_iter, with the same arguments."
-        )
+NO_CACHE = (
+    "django-q2 would keep this in a cache, where it can get lost. Results are rows here; call "
+    "compute.queue.fanout.async_iter, with the same arguments."
+)
+OWN_NODE = (
+    "The tasks of this queue are run by `manage.py qcluster`, which is a node of its own "
+    "(compute.queue.node) and claims them by itself: nothing here hands them to a cluster."
+)
 
 
 class DatabaseBroker(ORM):
-    """The queue, its leases and the nodes' signs of life, all in one database.
+    """Takes what `async_task` queues, and answers what django-q2's commands and admin ask.
 
-    A claim is a lease of `Q_LEASE` seconds on the database's clock. The node that
-    holds it renews it as long as it lives, so a task may run for hours, and a dead
-    node's tasks are soon up for others. What django-q2 calls an `ack_id` is a `Lease`.
+    Our node claims and settles tasks by itself, so what only django-q2's cluster would call
+    raises an error that says so.
     """
 
-    #: Id of the node whose processes use this broker; None outside of a queue server.
-    node: str | None = None
-    #: How many tasks that node's workers have ended, as its sentinel counts them.
-    ended: int = 0
+    #: The flow of what is queued here; None for that of its function.
+    share: Share | None = None
 
-    _written: tuple[float, str] = (0.0, "")
-    _foreign: float = -math.inf
+    @property
+    def cache(self) -> Any:
+        raise TypeError(NO_CACHE)
+
+    @cache.setter
+    def cache(self, value: None) -> None:
+        """django-q2 sets what `get_cache` gives."""
 
     @staticmethod
-    def get_cache() -> NoCache:
-        return NoCache()
+    def get_cache() -> None:
+        return None
 
     def enqueue(self, task: str) -> int:
         """Queue a signed package and its Job, both or neither; the queue id.
@@ -75,153 +53,80 @@ class DatabaseBroker(ORM):
         be pickled and not unpickled. What this site has not signed has no Job.
         """
         read = packages.read_back(task)
-        of_ours = read is not None and isinstance(read["func"], Call)
-        return enter(self.list_key, task, read if of_ours else None)
+        if read is None or not isinstance(read["func"], Call):
+            return enter_alone(self.list_key, task)
+        return enter(self.list_key, task, read, self.share_of(read))
 
-    def dequeue(self) -> list[tuple[Lease, str]] | None:
-        """Claim the oldest task, or wait a moment; a missing database is only waited for."""
-        try:
-            claimed = self.claim(Conf.BULK)
-        except (OperationalError, InterfaceError) as error:
-            log.warning("the database is away: %s", one_line(error))
-            connection.close()
-            claimed = []
-        if not claimed:
-            time.sleep(Conf.POLL)
-        return [each for each in claimed if self.unpack(*each)] or None
-
-    def unpack(self, lease: Lease, package: str) -> dict[str, Any] | None:
-        """The task in a claimed package. One that can't be read is given up, and is None.
-
-        What names a class that this code lacks is left to nodes of the code that queued it;
-        what was signed with another key to nodes that have it, for as long as it takes.
-        """
-        try:
-            return packages.read(package)
-        except packages.ForeignError as error:
-            self.leave(lease, error)
-        except Exception as error:  # whatever a pickle may raise
-            held = Job.objects.filter(queue_id=lease.queue_id, delivery=lease.delivery)
-            if not (isinstance(error, ImportError | AttributeError) and held.postpone()):
-                self.give_up(lease, error)
-        return None
-
-    def leave(self, lease: Lease, error: packages.ForeignError) -> None:
-        """Leave a package with another key to nodes that have it; no try is counted.
-
-        After a day, in which none of these came, its job fails, and can be retried.
-        """
-        jobs = Job.objects.filter(queue_id=lease.queue_id)
-        waited = jobs.filter(queued_at__lt=Now() - FOREIGN_LIMIT)
-        if waited.exists() or jobs.exclude(state__in=UNSETTLED).exists():
-            self.give_up(lease, error)
-            return
-        with transaction.atomic():
-            held = jobs.filter(delivery=lease.delivery).held()
-            if not (held and leave(held[0], FOREIGN_PAUSE)):
-                OrmQ.objects.filter(pk=lease.queue_id).update(lock=Now() + FOREIGN_PAUSE)
-        now = time.monotonic()
-        if now - self._foreign > FOREIGN_LOG:
-            self._foreign = now
-            log.warning(
-                "task %s in the queue was signed with another SECRET_KEY, "
-                "it and its like are left to nodes that have that",
-                lease.queue_id,
-            )
-
-    def claim(self, limit: int) -> list[tuple[Lease, str]]:
-        """Lease up to `limit` tasks that nobody holds, oldest first; no two claims get the same.
-
-        Their jobs run from here on: whoever dies now may have died of them.
-        """
-        return claim(self.list_key, limit, self.node)
-
-    def renew(self, queue_ids: list[int]) -> None:
-        """Renew the leases of what this node's workers run, where it still is theirs."""
-        held = Job.objects.filter(node=self.node, queue_id__in=queue_ids).unsettled()
-        until = Now() + timedelta(seconds=settings.Q_LEASE)
-        with engine().turn():
-            OrmQ.objects.filter(pk__in=held.values("queue_id")).update(lock=until)
-
-    def note_progress(self, queue_id: int, progress: float) -> None:
-        """Write down how much of what a worker of this node runs is done, from 0 to 1."""
-        held = Job.objects.filter(node=self.node, queue_id=queue_id).unsettled()
-        with engine().turn():
-            held.update(progress=min(1, max(0, progress)))
-
-    def cancelled(self, queue_ids: list[int]) -> list[int]:
-        """Which of what this node's workers run has been cancelled."""
-        held = Job.objects.filter(node=self.node, queue_id__in=queue_ids)
-        cancelled = set(held.filter(state=JobState.CANCELLED).values_list("queue_id", flat=True))
-        return [queue_id for queue_id in queue_ids if queue_id in cancelled]
+    def share_of(self, task: dict[str, Any]) -> Share:
+        """The flow of a task: one of its own as it was asked for, or else that of its function."""
+        function = label(task["func"])
+        if self.share is None:
+            return Share(function, function)
+        return filled(self.share, task["id"], function)
 
     def delete(self, ack_id: Lease | int) -> None:
         super().delete(ack_id.queue_id if isinstance(ack_id, Lease) else ack_id)
 
-    def fail(self, ack_id: Lease) -> None:
-        self.give_up(ack_id, BadSignature("it could not be read"))
+    def dequeue(self) -> None:
+        raise NotImplementedError(OWN_NODE)
 
-    def give_up(self, lease: Lease, error: Exception) -> None:
-        """Take a package that can't be read out of the queue; its job has failed.
+    def acknowledge(self, task_id: Any) -> None:
+        raise NotImplementedError(OWN_NODE)
 
-        One without a job is listed with the failed tasks, too: nothing goes without a trace.
-        """
-        why = f"the queued task can't be read: {one_line(error)}"
-        with transaction.atomic():
-            jobs = Job.objects.filter(queue_id=lease.queue_id)
-            job = jobs.unsettled().first()
-            if job is not None:
-                job.fail(why, type(error).__name__)
-            elif not jobs.exists():
-                name = f"package {lease.queue_id}"
-                note_failure(name, "", why)
-                log.error("failed: %s: %s", name, why)
-            self.delete(lease)
+    def fail(self, task_id: Any) -> None:
+        raise NotImplementedError(OWN_NODE)
 
     # --- statistics: rows of Node, where django-q2 wants a cache -----------------------
 
     def set_stat(self, key: str, value: str, timeout: int) -> None:
-        """Write a node's sign of life, once a second and when its status changes.
-
-        The sentinel calls this in every cycle of its guard loop.
-        """
-        stat = SignedPackage.loads(value)
-        status = str(stat.status)
-        now = time.monotonic()
-        if now - self._written[0] < SIGN_OF_LIFE and status == self._written[1]:
-            return
-        node = {
-            "name": node_name(stat.cluster_id.hex),
-            "host": stat.host,
-            "pid": stat.pid,
-            "workers": len(stat.workers),
-            "restarts": stat.reincarnations,
-            "ended": self.ended,
-            "started_at": stat.tob,
-            "seen_at": Now(),
-            "stopped_at": Now() if stat.status == Conf.STOPPED else None,
-            "stat": value,
-        }
-        # No update_or_create(): nobody else writes this row, and its lock is three statements.
-        with engine().turn():
-            if not Node.objects.filter(pk=stat.cluster_id.hex).update(**node):
-                Node.objects.create(pk=stat.cluster_id.hex, **node)
-        self._written = (now, status)
+        raise NotImplementedError(OWN_NODE)
 
     def get_stat(self, key: str) -> str | None:
-        return Node.objects.alive().filter(pk=node_id(key)).values_list("stat", flat=True).first()
+        """By a statistic's key, "django_q:<prefix>:cluster:<uuid>"."""
+        node = key.rpartition(":")[2].replace("-", "")
+        return Node.objects.alive().filter(pk=node).values_list("stat", flat=True).first()
 
     def get_stats(self, pattern: str) -> list[str]:
         return list(Node.objects.alive().values_list("stat", flat=True))
 
 
-def node_name(node: str) -> str:
-    """What people call a node; with its queue, if that is not the default one."""
-    name = humanize(node)
-    other = Conf.CLUSTER_NAME != Conf.PREFIX
-    return shorten(f"{name} ({Conf.CLUSTER_NAME})" if other else name, 100)
+def filled(share: Share, key: str, function: str) -> Share:
+    """A share of which all is known: what it leaves open is of its task, or group, alone."""
+    key = share.key or key
+    pool = share.pool or key if share.at_once else ""
+    return share._replace(key=key, client=share.client or function, pool=pool)
 
 
-def node_id(key: str) -> str:
-    """The node's id in a statistic's key, "django_q:<prefix>:cluster:<uuid>"."""
-    return key.rpartition(":")[2].replace("-", "")
+def sharing(
+    client: str = "",
+    *,
+    priority: str = "normal",
+    at_once: int | None = None,
+    pool: str = "",
+    key: str = "",
+    kind: str = "",
+    cluster: str | None = None,
+) -> DatabaseBroker:
+    """A broker for `async_task(…, broker=…)` and `async_iter`, whose tasks are a flow of their own.
+
+    They count for `client`, by default their function. An "urgent" flow gets four times the worker
+    seconds of a "normal" one, and a "background" one a quarter. At most `at_once` of them are at
+    work at once, over all nodes, together with those of other flows that name the same `pool`. All
+    flows of a `kind` can be paused together. What has the `key` of a flow that there is joins it.
+    ValueError for another priority, and for less than one at once.
+    """
+    if at_once is not None and at_once < 1:
+        raise ValueError(f"at_once is {at_once}; give 1 or more, or None for no limit")
+    weight = Priority(priority).weight
+    broker = get_broker(cluster)
+    broker.share = Share(key, client, weight, at_once, pool, kind)
+    return cast(DatabaseBroker, broker)
+
+
+def set_apart(task_id: str, broker: DatabaseBroker) -> None:
+    """Move a task that waits in the line of its function to the one that it would have been in,
+    had this broker queued it: for code that just calls `async_task`. In its transaction."""
+    waiting = Job.objects.filter(pk=task_id, state=JobState.QUEUED)
+    for queue, client in waiting.values_list("queue", "flow__client"):
+        share = filled(broker.share or Share("", ""), task_id, client or task_id)
+        waiting.update(flow=engine().flow(queue, share))

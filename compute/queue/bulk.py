@@ -1,4 +1,4 @@
-"""What a person does to many rows at once: in the request as far as it has time, the rest as tasks.
+"""Many rows changed at once by a person: in the request as far as it has time, the rest as tasks.
 
 Ten thousand rows take half a second. A step is done once however often it is asked for, so two
 people who press at once, or a task that is run again, do no harm.
@@ -12,22 +12,23 @@ from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import transaction
 from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 from django_q.models import Failure, OrmQ, Success, Task
 from django_q.tasks import async_task
 
+from .away import is_away
 from .fanout import async_iter
 from .models import Job
 from .signals import groups_changed
-from .text import one_line
+from .text import number_of, one_line
 from .transitions import BATCH, batched
 
 log = logging.getLogger(__name__)
 
 #: Seconds after which a request begins no further step.
-PATIENCE = 0.5
+PATIENCE_S = 0.5
 #: How many keys make a step if each takes a moment of its own: a new task, or a group that
 #: somebody shows.
 FEW = 100
@@ -45,9 +46,14 @@ class Done(NamedTuple):
     changed: int
     left: int = 0
 
-    def told(self, what: str) -> str:
-        later = f" {self.left:,} more are left to tasks, which are queued now." if self.left else ""
-        return f"{self.changed:,} {what}.{later}"
+    def told(self, noun: str, what: str) -> str:
+        """In words, as "2 tasks queued again.", of a noun that takes an s."""
+        later = ""
+        if self.left == 1:
+            later = " 1 more is left to a task, which is queued now."
+        elif self.left:
+            later = f" {self.left:,} more are left to tasks, which are queued now."
+        return f"{number_of(self.changed, noun)} {what}.{later}"
 
 
 def carry_out(by: str, *steps: tuple[Step, Iterable[list[Any]]]) -> Done:
@@ -56,7 +62,7 @@ def carry_out(by: str, *steps: tuple[Step, Iterable[list[Any]]]) -> Done:
     When there is no time for more, a task is queued for each batch that is left. Of `tell`
     nobody counts the keys.
     """
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + PATIENCE_S
     left = [(step, batch) for step, batches in steps for batch in batches]
     changed = 0
     while left:
@@ -127,9 +133,9 @@ def queue_another(task: Task) -> bool:
             raise TypeError("its arguments can't be read")
         with transaction.atomic():
             async_task(task.func, *args, **kwargs, q_options=options)
-    except (OperationalError, InterfaceError):
-        raise  # the database is away
     except Exception as error:  # whatever its function and arguments may be
+        if is_away(error):
+            raise
         log.warning("%s can't be queued again: %s", task.name, one_line(error))
         return False
     return True
@@ -153,7 +159,8 @@ def withdraw_all(queue_ids: list[int], by: str) -> Done:
     would come behind it.
     """
     later = OrmQ.objects.filter(pk__among=queue_ids[BATCH:], lock__lte=Now())
-    later.update(lock=Now() + HELD)
+    if later.update(lock=Now() + HELD):
+        Job.objects.filter(queue_id__among=queue_ids[BATCH:]).update(due_at=Now() + HELD)
     jobs = Job.objects.filter(queue_id__among=queue_ids).unsettled().order_by()
     groups = list(jobs.values_list("group", flat=True).distinct())
     return carry_out(by, (withdraw, batched(queue_ids)), (tell, batched(groups, FEW)))

@@ -15,8 +15,9 @@ from django_q.signals import pre_enqueue
 from django_q.tasks import async_task
 
 from . import packages
-from .broker import DatabaseBroker
-from .call import Call, default_name
+from .broker import DatabaseBroker, filled
+from .call import Call, default_name, label
+from .engines import Share
 from .models import Job, JobState
 from .results import STORED, decoded
 from .text import shorten
@@ -36,23 +37,26 @@ class Collector(DatabaseBroker):
         self.packages.append((read, task))
         return len(self.packages)
 
-    def enqueue_another(self, args: tuple[Any, ...], name: str | None, position: int) -> None:
+    def enqueue_another(
+        self, args: tuple[Any, ...], own: dict[str, Any], name: str | None, position: int
+    ) -> None:
         """A task like the first, for other arguments, as `async_task` would make it.
 
         In half the time: what the options amount to is settled once, and a name of
         random words that nobody will see is not made up.
         """
         first, _ = self.packages[0]
+        kwargs = {**first["kwargs"], **own}
         another = {
             **first,
             "id": uuid4().hex,
-            "name": name or default_name(first["func"], args, first["kwargs"]),
+            "name": name or default_name(first["func"], args, kwargs),
             "args": args,
             "position": position,
-            "kwargs": dict(first["kwargs"]),
+            "kwargs": kwargs,
             "started": timezone.now(),
         }
-        packages.check(args)
+        packages.check(args, own)
         pre_enqueue.send(sender="django_q", task=another)
         self.packages.append((another, packages.write(another)))
 
@@ -62,8 +66,10 @@ def async_iter(func: str | Callable[..., Any], args_iter: Sequence[Any], **kwarg
 
     Called like django-q2's: an argument that is no tuple is the only one of its call;
     of the keywords `async_task`'s options are obeyed (in `q_options` too) and the rest
-    go to the function. With `task_name` the tasks are called "<task_name>, chunk 7 of
-    30". A `hook` is called for each task.
+    go to the function. `keywords` in `q_options` is a dict for each call, of keywords that it
+    gets besides. With `task_name` the tasks are called "<task_name>, chunk 7 of
+    30". A `hook` is called for each task. The group is a flow of its own, which shares the
+    workers with others as its `broker` says (`broker.sharing`).
 
     All tasks and their jobs commit together, with the caller's transaction if there is
     one, or not at all. The results are the group's jobs, in the order of the arguments
@@ -71,11 +77,13 @@ def async_iter(func: str | Callable[..., Any], args_iter: Sequence[Any], **kwarg
     arguments make a group that is complete at once, with the result [].
     """
     options = dict(kwargs.pop("q_options", {}))
+    own = options.pop("keywords", None) or [{}] * len(args_iter)
     for key in ("task_name", "broker", "group", "cluster", "sync"):
         if key in kwargs:
             options[key] = kwargs.pop(key)
     name = options.pop("task_name", None)
     broker = options.get("broker") or get_broker(options.get("cluster"))
+    share = getattr(broker, "share", None) or Share("", "")
     collector = options["broker"] = Collector(broker.list_key)
     group = options["group"] = uuid4().hex
     call = Call(func)  # resolved once, not for each task
@@ -85,12 +93,13 @@ def async_iter(func: str | Callable[..., Any], args_iter: Sequence[Any], **kwarg
             args = args if isinstance(args, tuple) else (args,)
             chunk = name and chunk_name(name, position, total)
             if position and not sync:
-                collector.enqueue_another(args, chunk, position)
+                collector.enqueue_another(args, own[position], chunk, position)
                 continue
-            task_id = async_task(call, *args, **kwargs, q_options={**options, "task_name": chunk})
+            named = {**kwargs, **own[position], "q_options": {**options, "task_name": chunk}}
+            task_id = async_task(call, *args, **named)
             if sync:  # it has run already, as a group of its own
                 Job.objects.filter(pk=task_id).update(group=group, position=position)
-        enter_all(collector.list_key, group, collector.packages)
+        enter_all(collector.list_key, group, collector.packages, filled(share, group, label(call)))
         if not total:
             record_empty(group, name or str(call), str(call))
     return group

@@ -1,4 +1,4 @@
-"""What Linux alone has, and what stands in for it elsewhere, as on macOS.
+"""Linux' own ways with processes, and stand-ins for them elsewhere, as on macOS.
 
 Q_PORTABLE=1 has Linux do without, too, for a trial of the rest. It is weaker: an orphan
 ends when it next looks, a commit is heard after 20 ms, a frozen process costs a `ps`.
@@ -9,23 +9,21 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import resource
 import signal
-import struct
+import socket
 import subprocess
 import sys
-import time
 from collections.abc import Collection, Iterator
 from multiprocessing import get_context
 from pathlib import Path
+from typing import NamedTuple
 
-from django.conf import settings
+from .defaults import settings
 
 #: How a node starts its processes, whatever this Python does by itself: what all share is
 #: loaded once, and channels need no name to be found by.
 PROCESSES = get_context("fork")
-
-#: Seconds between two looks at a file, where nothing tells of a touch.
-FILE_LOOK = 0.02
 
 
 def is_linux() -> bool:
@@ -34,116 +32,112 @@ def is_linux() -> bool:
 
 # --- no process outlives its parent -----------------------------------------------------
 
-_forking = 0
 _parent = 0
 
 
-def watch_parents() -> None:  # pragma: no cover - runs in a node
-    """Have every process that is forked from here on end with the one that forked it.
+def end_with(parent: int) -> None:
+    """End this process, which has just been forked, as soon as that one has ended.
 
-    Linux' kernel sees to that at once. Elsewhere each calls `end_if_orphaned` now and then.
+    Linux' kernel sees to it at once. Elsewhere each calls `end_if_orphaned` now and then.
     """
-    os.register_at_fork(before=_remember, after_in_child=_end_with_parent)
-
-
-def end_if_orphaned() -> None:
-    """End this process, if the one that forked it has ended."""
-    if _parent and os.getppid() != _parent:  # pragma: no cover - in a node's processes
-        os._exit(1)
-
-
-def _remember() -> None:  # pragma: no cover - runs in a node's processes
-    global _forking
-    _forking = os.getpid()
-
-
-def _end_with_parent() -> None:  # pragma: no cover - runs in forked processes
     global _parent
-    _parent = _forking
+    _parent = parent
     if is_linux():
         PR_SET_PDEATHSIG = 1
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     end_if_orphaned()  # before the line above
 
 
-# --- processes that were stopped --------------------------------------------------------
+def end_if_orphaned() -> None:
+    """End this process, if the one that forked it has ended."""
+    if _parent and os.getppid() != _parent:
+        os._exit(1)
+
+
+def adopt() -> None:
+    """Let what a dead child leaves running be this process' own child. Linux alone can."""
+    if is_linux():
+        PR_SET_CHILD_SUBREAPER = 36
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+# --- who runs here ----------------------------------------------------------------------
+
+
+class Listed(NamedTuple):
+    """A process as the system lists it."""
+
+    pid: int
+    parent: int
+    #: The process group, by its leader's pid.
+    group: int
+    #: A letter: T or t for one that a signal or a tracer has stopped, Z for one that has ended.
+    state: str
+
+
+def listed(pids: Collection[int] | None = None) -> list[Listed]:
+    """All processes, or those of them that there are."""
+    return list((_stats if is_linux() else _ps)(pids))
 
 
 def stopped(pids: Collection[int | None]) -> set[int]:
     """Those of the processes that a signal has stopped at this moment."""
-    states = _states if is_linux() else _ps
-    return {pid for pid, state in states([pid for pid in pids if pid]) if state[0] in "Tt"}
+    return {each.pid for each in listed([pid for pid in pids if pid]) if each.state in "Tt"}
 
 
-def _states(pids: Collection[int]) -> Iterator[tuple[int, str]]:
-    for pid in pids:
-        with contextlib.suppress(OSError, IndexError):
-            stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
-            yield pid, stat.rpartition(")")[2].split()[0]
+def memory_kb() -> int:
+    """The most memory that this process has had."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak // 1024 if sys.platform == "darwin" else peak
 
 
-def _ps(pids: Collection[int]) -> Iterator[tuple[int, str]]:
-    command = ["ps", "-o", "pid=,state=", "-p", ",".join(map(str, pids))]
-    listed = subprocess.run(command, capture_output=True, text=True)  # noqa: S603
-    for line in listed.stdout.splitlines():
-        pid, state = line.split()[:2]
-        yield int(pid), state
+def children() -> set[int]:
+    """The processes that this one has started, and that are still there."""
+    return {each.pid for each in listed() if each.parent == os.getpid()}
 
 
-# --- touches of a file ------------------------------------------------------------------
+def has_children() -> bool:
+    """Whether this process has children, ended ones included. One system call.
 
-
-def touch(file: Path) -> None:
-    """Give the file this moment's time: the clock of files may stand still for some ms."""
-    try:
-        os.utime(file, ns=(time.time_ns(), time.time_ns()))
-    except FileNotFoundError:
-        file.touch()
-
-
-def touches(file: Path) -> Iterator[None]:
-    """Yield once, and then after touches of the file, of which several may count as one.
-
-    OSError if its folder can't be watched.
+    Where that system call is not to be had (Python on macOS before 3.13), one that has ended
+    is forgotten by it.
     """
-    return _told(file) if is_linux() else _looked(file)
-
-
-def _looked(file: Path) -> Iterator[None]:
-    touch(file)
-    last = file.stat().st_mtime_ns
-    yield
-    while True:
-        time.sleep(FILE_LOOK)
-        end_if_orphaned()
-        with contextlib.suppress(FileNotFoundError):
-            last, before = file.stat().st_mtime_ns, last
-            if last != before:  # pragma: no branch
-                yield
-
-
-def _told(file: Path) -> Iterator[None]:
-    """By inotify(7) on the file's folder."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    IN_ATTRIB, IN_CREATE = 0x4, 0x100
-    descriptor = libc.inotify_init1(os.O_CLOEXEC)
-    if (
-        descriptor < 0
-        or libc.inotify_add_watch(descriptor, bytes(file.parent), IN_ATTRIB | IN_CREATE) < 0
-    ):
-        raise OSError(ctypes.get_errno(), "inotify")
-    header = struct.Struct("iIII")
     try:
-        yield
-        while True:
-            events, offset = os.read(descriptor, 1 << 16), 0
-            names = set()
-            while offset < len(events):
-                *_, length = header.unpack_from(events, offset)
-                offset += header.size
-                names.add(events[offset : offset + length].rstrip(b"\0"))
-                offset += length
-            if file.name.encode() in names:
-                yield
-    finally:
-        os.close(descriptor)
+        if hasattr(os, "waitid"):
+            os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        else:  # pragma: no cover
+            os.waitpid(-1, os.WNOHANG)
+    except ChildProcessError:
+        return False
+    return True
+
+
+def _stats(pids: Collection[int] | None) -> Iterator[Listed]:
+    if pids is None:
+        pids = [int(name) for name in os.listdir("/proc") if name.isdecimal()]
+    for pid in pids:
+        with contextlib.suppress(OSError, ValueError):
+            with open(f"/proc/{pid}/stat", "rb") as file:
+                state, parent, group = file.read().rpartition(b")")[2].split()[:3]
+            yield Listed(pid, int(parent), int(group), state.decode())
+
+
+def _ps(pids: Collection[int] | None) -> Iterator[Listed]:
+    chosen = ["-A"] if pids is None else ["-p", ",".join(map(str, pids))]
+    if pids is not None and not pids:
+        return
+    command = ["ps", *chosen, "-o", "pid=,ppid=,pgid=,state="]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as ps:  # noqa: S603
+        lines = ps.communicate()[0].splitlines()
+    for line in lines:
+        pid, parent, group, state = line.split()[:4]
+        if int(pid) != ps.pid:
+            yield Listed(int(pid), int(parent), int(group), state[0])
+
+
+def place() -> str:
+    """Where process ids of this process count: the machine since its start, and a namespace."""
+    if not is_linux():
+        return socket.gethostname()
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return f"{boot} {os.readlink('/proc/self/ns/pid')}"

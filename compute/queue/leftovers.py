@@ -1,4 +1,4 @@
-"""What a task has left open in its worker: no outcome is written within that."""
+"""Transactions that a task has left open in its worker: no outcome is written within one."""
 
 from __future__ import annotations
 
@@ -49,7 +49,9 @@ def in_transaction(driver: Any) -> bool:
         return False
     if hasattr(driver, "in_transaction"):
         return bool(driver.in_transaction)
-    return driver.info.transaction_status.name not in ("IDLE", "UNKNOWN")
+    # A project may have databases of further kinds: of those that do not tell nothing is known.
+    status = getattr(getattr(driver, "info", None), "transaction_status", None)
+    return getattr(status, "name", "UNKNOWN") not in ("IDLE", "UNKNOWN")
 
 
 def replace(connection: BaseDatabaseWrapper) -> None:

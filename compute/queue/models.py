@@ -1,4 +1,4 @@
-"""What the queue remembers: a Job for every task, beside a Node for every queue server.
+"""The queue's memory: a Job for every task, beside a Node for every queue server.
 
 django-q2's own tables stay in use beside them: `OrmQ` holds what waits or is leased,
 `Task` what ended, for its admin pages.
@@ -7,24 +7,23 @@ django-q2's own tables stay in use beside them: `OrmQ` holds what waits or is le
 from __future__ import annotations
 
 import logging
-from collections import Counter
+from collections.abc import Callable
 
 from django.db import models, transaction
 from django.utils import timezone
-from django_q.models import OrmQ
-from django_q.tasks import async_task
 from picklefield.fields import PickledObjectField
 
-from . import among, hooks, tally, transitions  # noqa: F401 - `among` is for filters
-from .engines import Lease, engine
-from .engines.base import Held
-from .logs import ids
+from . import among, failing, transitions, trials  # noqa: F401 - `among` is for filters
+from .contents import Content
+from .engines import engine
+from .engines.values import Held
 from .nodes import Node
-from .records import failure
+from .sharing import Flow
 from .signals import groups_changed
+from .tally import Tally
 from .transitions import MAX_DEATHS, UNSETTLED, JobState, batched
 
-__all__ = ["UNSETTLED", "Job", "JobQuerySet", "JobState", "Node", "Tally"]
+__all__ = ["UNSETTLED", "Content", "Flow", "Job", "JobQuerySet", "JobState", "Node", "Tally"]
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +54,10 @@ class JobQuerySet(models.QuerySet["Job"]):
         """Put unsettled jobs up for every node again, at once; how many there were."""
         return transitions.give_back(self.held())
 
+    def leave(self) -> int:
+        """Put up for others, at once, what was claimed and not begun; how many."""
+        return transitions.leave_all(self.held())
+
     def postpone(self) -> bool:
         """Leave a task that this node's code can't run to nodes of other code.
 
@@ -63,20 +66,21 @@ class JobQuerySet(models.QuerySet["Job"]):
         names = [
             job.name
             for job in self.unsettled()
-            if transitions.postpone((job.pk, job.delivery), job.attempt)
+            if transitions.postpone((job.pk, job.delivery), job.starts)
         ]
         if names:
             log.warning("%s: unknown to this node's code, left to others", ", ".join(names))
         return bool(names)
 
-    def bury(self, how: str) -> None:
-        """Deal with what a dead worker ran, which may be what killed it."""
+    def bury(self, how: str, unread: bool = False) -> None:
+        """Deal with what a dead worker ran, or had not yet read, which may be what killed it."""
         for job in self.filter(state=JobState.RUNNING):
             if not transitions.survives(job.pk, job.deaths):
                 job.fail(
                     f"its worker {how} while running it, for the {MAX_DEATHS}rd time, "
                     f"at {timezone.now():%Y-%m-%d %H:%M:%S} UTC",
                     "WorkerDied",
+                    unread,
                 )
         self.give_back()
 
@@ -94,19 +98,28 @@ class JobQuerySet(models.QuerySet["Job"]):
 
     def withdraw(self, reason: str) -> int:
         """The same, and whoever shows the groups has yet to be told."""
-        open_ = self.unsettled().order_by().values_list("pk", flat=True)
-        return transitions.withdraw(list(open_), reason)
+        with trials.told_of(self.unsettled()):
+            open_ = self.unsettled().order_by().values_list("pk", flat=True)
+            return transitions.withdraw(list(open_), reason)
 
     def retry(self) -> int:
         """Queue the failed jobs again, as the same jobs of the same groups; how many there were.
 
         Each batch of them whole, in a transaction of its own unless the caller has one.
         """
-        failed = self.filter(state=JobState.FAILED).order_by("queued_at", "group", "position")
+        return self.filter(state=JobState.FAILED).again(transitions.retry)
+
+    def go_on(self) -> int:
+        """Queue the cancelled jobs again, in the same way; none of which nothing is kept."""
+        cancelled = self.filter(state=JobState.CANCELLED).exclude(payload="")
+        return cancelled.again(transitions.go_on)
+
+    def again(self, arrow: Callable[[list[str]], list[tuple[str, str]]]) -> int:
         count = 0
-        for batch in batched(list(failed.values_list("pk", flat=True))):
+        ordered = self.order_by("queued_at", "group", "position")
+        for batch in batched(list(ordered.values_list("pk", flat=True))):
             with engine().turn(), transaction.atomic():
-                requeued = transitions.retry(batch)
+                requeued = arrow(batch)
                 if requeued:
                     groups = {group for _, group in requeued}
                     groups_changed.send(sender=Job, groups=groups, at_work=True)
@@ -114,7 +127,7 @@ class JobQuerySet(models.QuerySet["Job"]):
         return count
 
 
-class Job(models.Model):
+class Job(trials.Tried):
     """One queued task, from the moment it is queued; for every task, whoever queued it.
 
     queued → running → done | failed | cancelled: `transitions` alone writes its state.
@@ -133,9 +146,25 @@ class Job(models.Model):
     state = models.CharField(
         max_length=9, choices=JobState, default=JobState.QUEUED, db_default=JobState.QUEUED
     )
+    flow = models.ForeignKey(
+        Flow,
+        default=0,
+        db_default=0,
+        db_constraint=False,
+        db_index=False,
+        on_delete=models.DO_NOTHING,
+        related_name="jobs",
+        help_text="The line in which it waits.",
+    )
+    due_at = models.DateTimeField(
+        null=True, help_text="When it is up again; empty if it waits for nothing but a worker."
+    )
     delivery = models.PositiveIntegerField(default=0, db_default=0)
     attempt = models.PositiveIntegerField(
         default=0, db_default=0, help_text="How often it was started."
+    )
+    starts = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="The same, since it was queued or retried."
     )
     deaths = models.PositiveIntegerField(
         default=0, db_default=0, help_text="How often its worker died while it ran."
@@ -162,7 +191,7 @@ class Job(models.Model):
         default="",
         db_default="",
         editable=False,
-        help_text="Of a failed job: what was queued, for a retry.",
+        help_text="Of one that failed or was cancelled: what was queued, to go on.",
     )
 
     objects = JobQuerySet.as_manager()
@@ -179,6 +208,12 @@ class Job(models.Model):
                 name="job_held",
                 condition=models.Q(state__in=UNSETTLED),
             ),
+            models.Index(  # what may be claimed, in its order
+                fields=["flow", "queue_id"],
+                name="job_waiting",
+                condition=models.Q(state=JobState.QUEUED, due_at=None),
+            ),
+            models.Index(fields=["queue", "due_at"], name="job_due", condition=trials.LATER),
             models.Index(  # what is old, for pruning
                 fields=["finished_at"],
                 name="job_finished",
@@ -194,39 +229,14 @@ class Job(models.Model):
         """Its place in its group as people count, from 1."""
         return self.position + 1
 
-    def fail(self, reason: str, error_class: str) -> bool:
-        """Note a failure that its own worker could not: listed as the others are.
+    def fail(self, reason: str, error_class: str, unread: bool = False) -> bool:
+        """Note a failure that its own worker could not: listed as the others are. One that
+        could not be read (`unread`) is not read here, either, and listed without its arguments.
 
         False if another delivery, or an outcome, was quicker. Its hook is called by a task
         of its own, for that is foreign code, and this may be a node's guard.
         """
-        with transaction.atomic():
-            package = OrmQ.objects.filter(pk=self.queue_id).first()
-            queued = package.task if package else {}
-            task = queued if isinstance(queued, dict) else {}
-            outcome = {
-                "error": reason,
-                "error_class": error_class,
-                "payload": package.payload if package else "",
-            }
-            lease = Lease(self.queue_id or 0, self.delivery)
-            record = failure(self, task, reason)
-            if not transitions.settle(self.pk, lease, JobState.FAILED, outcome, record):
-                return False
-            groups_changed.send(sender=Job, groups={self.group})
-            if task.get("hook"):
-                name = f"hook of {self.name}"
-                async_task(hooks.call, self.pk, task_name=name, cluster=self.queue, save=False)
-        function = tally.function_of(task)
-        about = {
-            **ids({"id": self.pk, "group": self.group, "position": self.position}),
-            "attempt": self.attempt,
-            "function": function,
-            "error_class": error_class,
-        }
-        log.error("failed: %s: %s", self.name, reason, extra=about)
-        tally.add_if_possible(Counter({(function, tally.FAILED): 1}))
-        return True
+        return failing.fail(self, reason, error_class, unread)
 
     def retry(self) -> bool:
         """Queue a failed job again, as the same job of the same group.
@@ -235,19 +245,3 @@ class Job(models.Model):
         press at the same time, one retries.
         """
         return bool(Job.objects.filter(pk=self.pk).retry())
-
-
-class Tally(models.Model):
-    """One of the running counts of `tally`, which reads and writes them as SQL."""
-
-    func = models.CharField(max_length=200)
-    kind = models.CharField(max_length=20)
-    value = models.FloatField()
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["func", "kind"], name="one_tally_a_kind"),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.func}, {self.kind}: {self.value:g}"

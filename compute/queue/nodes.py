@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Collection
 from datetime import timedelta
 
 from django.db import models
 from django.db.models.functions import Now
+from django_q.conf import Conf
 
 
 class NodeQuerySet(models.QuerySet["Node"]):
@@ -15,13 +17,25 @@ class NodeQuerySet(models.QuerySet["Node"]):
         """Nodes that gave a sign of life lately and have not said goodbye."""
         return self.filter(stopped_at=None, seen_at__gt=Now() - Node.DEAD_AFTER)
 
+    def named(self, names: Collection[str]) -> NodeQuerySet:
+        """Nodes by their names or ids."""
+        return self.filter(models.Q(pk__in=names) | models.Q(name__in=names))
+
+    def drain(self) -> int:
+        """Have them end what they have, and claim no more; how many."""
+        return self.update(draining=True)
+
+    def work_again(self) -> int:
+        return self.update(draining=False)
+
     def workers(self) -> int:
         """How many workers the nodes that are alive have together."""
         return self.alive().aggregate(workers=models.Sum("workers"))["workers"] or 0
 
-    def left_behind(self, host: str, is_alive: Callable[[int], bool]) -> NodeQuerySet:
-        """Nodes of this host that have not said goodbye, and whose process has ended."""
-        mine = self.filter(host=host, stopped_at=None).exclude(pid=os.getpid())
+    def left_behind(self, place: str, is_alive: Callable[[int], bool]) -> NodeQuerySet:
+        """Nodes that have not said goodbye, and whose process has ended. Those whose process
+        ids are of another place nobody can judge from here: their leases run out."""
+        mine = self.filter(place=place, stopped_at=None).exclude(pid=os.getpid())
         dead = [pk for pk, pid in mine.values_list("pk", "pid") if not is_alive(pid)]
         return self.filter(pk__in=dead)
 
@@ -35,6 +49,13 @@ class Node(models.Model):
     id = models.CharField(primary_key=True, max_length=32)
     name = models.CharField(max_length=100)
     host = models.CharField(max_length=255)
+    place = models.CharField(
+        max_length=200,
+        default="",
+        db_default="",
+        editable=False,
+        help_text="Where its process id counts: a machine since it was started, and a namespace.",
+    )
     pid = models.IntegerField("process id")
     workers = models.PositiveIntegerField(default=0)
     restarts = models.PositiveIntegerField("process restarts", default=0)
@@ -42,6 +63,11 @@ class Node(models.Model):
     started_at = models.DateTimeField()
     seen_at = models.DateTimeField("last sign of life")
     stopped_at = models.DateTimeField(null=True)
+    draining = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="Whether it ends what it has, and claims no more.",
+    )
     stat = models.TextField(editable=False, help_text="django-q2's own statistics, signed")
 
     objects = NodeQuerySet.as_manager()
@@ -51,3 +77,9 @@ class Node(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} on {self.host}"
+
+    @property
+    def queue(self) -> str:
+        """The queue that it takes from, which its name tells if that is not the default one."""
+        other = re.search(r"\((.*)\)$", self.name)
+        return other[1] if other else Conf.PREFIX

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from .engines import engine
 
-#: What stands for a state in `states`.
+#: The letter of each state in `states`.
 LETTERS = {"q": "queued", "r": "running", "d": "done", "f": "failed", "c": "cancelled"}
 
 
@@ -32,17 +32,15 @@ class Pace(NamedTuple):
         return self.counts.get("done", 0)
 
     @property
+    def begun(self) -> bool:
+        """Whether something of it is at work, or has settled."""
+        return not {*self.counts} <= {"queued"}
+
+    @property
     def fraction(self) -> float:
         """How much of the group is done, from 0 to 1."""
         total = sum(self.counts.values())
         return (self.done + self.under_way) / total if total else 1.0
-
-    @property
-    def left(self) -> float | None:
-        """Seconds until it will have ended, if it goes on as it went; None if none can say."""
-        if self.elapsed is None or not self.fraction:
-            return None
-        return self.elapsed * (1 - self.fraction) / self.fraction
 
 
 class Span(NamedTuple):
@@ -92,7 +90,7 @@ def spans(group: str, grain: float = 0) -> list[Span]:
 
 
 class Use(NamedTuple):
-    """What has been done of a group and what it took, to tell how much is left."""
+    """How much of a group is done and how long that took, to tell how much is left."""
 
     jobs: int
     #: How many have settled, and what those at work report, each from 0 to 1, added up.

@@ -1,4 +1,4 @@
-"""What travels through the queue: a task, pickled and signed as django-q2 does it.
+"""A task as it travels through the queue, pickled and signed as django-q2 does it.
 
 A package is signed with SECRET_KEY. It is read with that or one of SECRET_KEY_FALLBACKS, so
 that a key can be changed while tasks are queued.
@@ -10,15 +10,15 @@ import pickle
 import re
 from typing import Any
 
-from django.conf import settings
 from django.core.signing import TimestampSigner
 from django_q import core_signing
 from django_q.conf import Conf
 from django_q.signing import BadSignature, PickleSerializer
 
+from .defaults import settings
 from .text import one_line
 
-#: What a signed package looks like: the task, a time and the signature.
+#: The form of a signed package: the task, a time and the signature.
 SIGNED = re.compile(r"[\w.-]+:[0-9A-Za-z]+:[\w-]{43}")
 
 
@@ -32,8 +32,9 @@ def write(task: dict[str, Any]) -> str:
     return str(signer.sign_object(task, PickleSerializer, compress=Conf.COMPRESSED))
 
 
-def read(package: str) -> dict[str, Any]:
-    """The task in a package, whose signature is checked before anything is unpickled.
+def read(package: str, serializer: type[Any] = PickleSerializer) -> dict[str, Any]:
+    """The task in a package, whose signature is checked before anything is unpickled, by
+    `serializer`.
 
     Raises ForeignError, BadSignature for what is not signed at all, TypeError for what has
     not the shape of a task, and whatever else unpickling raises: ImportError and
@@ -41,9 +42,7 @@ def read(package: str) -> dict[str, Any]:
     """
     for key in (Conf.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS):
         try:
-            task = core_signing.loads(
-                package, key=key, salt=Conf.PREFIX, serializer=PickleSerializer
-            )
+            task = core_signing.loads(package, key=key, salt=Conf.PREFIX, serializer=serializer)
         except BadSignature:
             continue
         return checked(task)

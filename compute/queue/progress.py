@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-#: The number in shared memory that this worker's sentinel reads; None outside of a worker.
-_fraction: Any = None
+#: Where this worker's guard reads it, as `progress`; None outside of a worker.
+_slot: Any = None
 
 
 def report(fraction: float) -> None:
@@ -13,12 +13,12 @@ def report(fraction: float) -> None:
 
     The node writes it down about once a second. Outside of a worker nobody listens.
     """
-    if _fraction is not None:
-        _fraction.value = fraction
+    if _slot is not None:
+        _slot.progress = fraction
 
 
-def report_to(fraction: Any) -> None:
+def report_to(slot: Any) -> None:
     """In a worker: let `report` write there, and nothing be done so far."""
-    global _fraction
-    _fraction = fraction
-    _fraction.value = 0
+    global _slot
+    _slot = slot
+    _slot.progress = 0

@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from django.db import DatabaseError, connection
+from django.db import Error, connection
 from django.db.migrations.executor import MigrationExecutor
 
 from .text import one_line
@@ -18,7 +18,7 @@ from .text import one_line
 log = logging.getLogger(__name__)
 
 #: Seconds between two looks.
-PAUSE = 0.5
+PAUSE_S = 0.5
 
 
 def lacking() -> list[str]:
@@ -29,7 +29,7 @@ def lacking() -> list[str]:
 
 
 def what_to_do(names: list[str]) -> str:
-    """What a developer or an operator is told."""
+    """The sentence for a developer or an operator."""
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return f"The database lacks {', '.join(names[:3])}{more}: run `./manage.py migrate`."
 
@@ -40,7 +40,7 @@ def wait(stopped: Callable[[], object]) -> None:
     while not stopped():
         try:
             names = lacking()
-        except DatabaseError as error:
+        except Error as error:
             connection.close()
             why = f"the database does not answer: {one_line(error)}"
         else:
@@ -52,4 +52,4 @@ def wait(stopped: Callable[[], object]) -> None:
         if why != said:
             log.warning("waiting: %s", why)
             said = why
-        time.sleep(PAUSE)
+        time.sleep(PAUSE_S)

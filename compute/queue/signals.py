@@ -9,7 +9,7 @@ from django.dispatch import Signal
 #: them, and whoever shows a group reads them too.
 groups_changed = Signal()
 
-#: Sent by every node's monitor each few seconds: the time to look for what somebody who died
+#: Sent by every node's reporter each few seconds: the time to look for what somebody who died
 #: has left undone. A receiver does no more than ask the database, and queue tasks.
 looking_around = Signal()
 
@@ -17,3 +17,8 @@ looking_around = Signal()
 #: calls its `watch_dir` for folders whose files the node shall have, also those that it
 #: has not imported (a new one, or one that could not be).
 watching = Signal()
+
+#: Sent with `task_ids`, when tasks of Django's framework may have ended without a worker that
+#: could tell of it: it died once too often, a guard ended it, somebody cancelled. Within the
+#: transaction, and perhaps by a guard: a receiver does no more than queue a task.
+ended_elsewhere = Signal()

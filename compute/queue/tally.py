@@ -2,9 +2,9 @@
 
 Whoever watches a site asks every few seconds, for ever, for numbers that only grow. Counting
 a million rows takes too long, and pruned rows would be missing. One counter written with
-each outcome would be a row that all workers wait for. So each node's monitor, which is told
+each outcome would be a row that all workers wait for. So each node's reporter, which is told
 of every outcome, adds what it has heard to these rows once a second; what happens without a
-worker (a job that killed it, a lease that ended) is rare and added at once. A monitor that is
+worker (a job that killed it, a lease that ended) is rare and added at once. A reporter that is
 killed takes a second's counts with it; jobs and results, which are rows, lose nothing.
 """
 
@@ -15,8 +15,9 @@ import math
 from collections import Counter
 from typing import Any
 
-from django.db import DatabaseError
+from django.db import Error, models
 
+from .call import label
 from .engines import engine
 
 log = logging.getLogger(__name__)
@@ -34,18 +35,34 @@ MOST = 200
 OTHER, UNKNOWN = "(other)", "(unknown)"
 
 
+class Tally(models.Model):
+    """One of the running counts, which are read and written as SQL."""
+
+    func = models.CharField(max_length=200)
+    kind = models.CharField(max_length=20)
+    value = models.FloatField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["func", "kind"], name="one_tally_a_kind"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.func}, {self.kind}: {self.value:g}"
+
+
 def bucket(bound: float) -> str:
     """The kind that counts durations up to this bound, and over the one before."""
     return f"to {bound:g}"
 
 
 def function_of(task: dict[str, Any]) -> str:
-    """What a task's function counts as; one that can't be read is unknown."""
-    return getattr(task.get("func"), "label", UNKNOWN)
+    """The name that a task's function is counted by; one that can't be read is unknown."""
+    return label(task["func"]) if task.get("func") else UNKNOWN
 
 
 def ended(task: dict[str, Any]) -> Counts:
-    """What a task that a worker has run adds to the counts."""
+    """The share in the counts of a task that a worker has run."""
     func, seconds = function_of(task), (task["stopped"] - task["started"]).total_seconds()
     within = next(bound for bound in BOUNDS if seconds <= bound)
     counts: Counts = Counter({(func, DONE if task["success"] else FAILED): 1})
@@ -70,7 +87,7 @@ def add_if_possible(counts: Counts) -> None:
     """Write counts down unless the database is away: none is worth a task."""
     try:
         add(counts)
-    except DatabaseError as error:
+    except Error as error:
         log.warning("not counted, the database is away: %s", " ".join(str(error).split()))
 
 

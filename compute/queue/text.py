@@ -1,8 +1,13 @@
-"""Texts of what people and their code bring: shortened, in one line, fit for a database."""
+"""Texts: of what people and their code bring, shortened, in one line, fit for a database; and
+numbers of things in words."""
 
 from __future__ import annotations
 
+import traceback
 from typing import Any
+
+#: Characters of an error's report at most.
+LONGEST = 1_000_000
 
 
 def shown(value: Any) -> str:
@@ -18,21 +23,50 @@ def shorten(text: str, length: int) -> str:
     return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
+def number_of(count: int, noun: str) -> str:
+    """So many of something, whose noun takes an s: "1 chunk", "2,000 chunks"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def storable(text: str) -> str:
     """A text that databases and pages take: what UTF-8 can't say, as \\udce9 is, escaped."""
     return text.replace("\0", "").encode("utf-8", "backslashreplace").decode()
 
 
 def message_of(error: BaseException) -> str | None:
-    """What an error says; None if it can't even say that."""
+    """An error's own words; None if it can't even say them."""
     try:
         return str(error)
     except Exception:  # whatever a __str__ may raise
         return None
 
 
+def report_of(error: BaseException) -> str:
+    """An error as its record tells of it: message and traceback, of which the middle is left out
+    where they are longer than anybody reads, or than a row of a database is."""
+    return of_bearable_length(f"{message_of(error)} : {lines_of(error)}")
+
+
+def traceback_of(error: BaseException) -> str:
+    """The traceback alone, cut in the same way. It ends with class and message."""
+    return of_bearable_length(lines_of(error))
+
+
+def lines_of(error: BaseException) -> str:
+    try:
+        return "".join(traceback.format_exception(error))
+    except Exception:  # whatever its attributes are, as the text of a SyntaxError
+        return f"{shown(error)}, of which there is no traceback"
+
+
+def of_bearable_length(report: str) -> str:
+    if len(report) > LONGEST:
+        report = f"{report[: LONGEST // 2]}\n…\n{report[-LONGEST // 2 :]}"
+    return storable(report)
+
+
 def one_line(error: BaseException) -> str:
     """An error as one line of at most 500 characters: class and message."""
-    message = " ".join((message_of(error) or "").split())
+    message = " ".join((message_of(error) or "")[:5000].split())
     name = type(error).__name__
     return shorten(f"{name}: {message}" if message else name, 500)

@@ -8,15 +8,15 @@ an older delivery changes nothing. docs/architecture.md has the picture.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from django.conf import settings
 from django.db.models import TextChoices
 
-from .engines import Lease, engine
-from .engines.base import Entry, Held, Then, Values
+from .defaults import settings
+from .engines import Lease, Share, engine
+from .engines.values import Entry, Held, Outcome, Then, Values
 
 T = TypeVar("T")
 
@@ -51,30 +51,88 @@ def batched(rows: list[T], size: int = BATCH) -> Iterator[list[T]]:
 # --- into the queue ----------------------------------------------------------------------
 
 
-def enter(queue: str, payload: str, task: dict[str, Any] | None) -> int:
-    """→ queued: a package, and the job of its task if it has one; the package's id."""
-    return engine().enter(queue, payload, entry_of(task, payload) if task else None)
+def enter(queue: str, payload: str, task: dict[str, Any], share: Share) -> int:
+    """→ queued: a package and the job of its task, in its flow; the package's id."""
+    return engine().enter(queue, payload, (entry_of(task, payload), share))
 
 
-def enter_all(queue: str, group: str, packages: list[tuple[dict[str, Any], str]]) -> None:
+def enter_alone(queue: str, payload: str) -> int:
+    """Queue a package that nobody here has made, without a job; its id."""
+    return engine().enter(queue, payload)
+
+
+def enter_all(
+    queue: str, group: str, packages: list[tuple[dict[str, Any], str]], share: Share
+) -> None:
     """→ queued: the tasks of a group, each with its package, in the order of their positions."""
     if packages:
-        engine().enter_all(queue, group, [entry_of(*package) for package in packages])
+        engine().enter_all(queue, group, [entry_of(*package) for package in packages], share)
 
 
 def entry_of(task: dict[str, Any], payload: str) -> Entry:
-    return Entry(payload, task["id"], task["name"], task["started"])
+    """What has to be known of it, and how and for when it was asked for. It waits from then on."""
+    queued_at, due_at = task["started"], task.get("due_at")
+    queued_at = max(queued_at, due_at) if due_at else queued_at
+    return Entry(payload, task["id"], task["name"], queued_at, due_at, task.get("asked", ""))
 
 
 # --- to a worker -------------------------------------------------------------------------
 
 
-def claim(queue: str, limit: int, node: str | None) -> list[tuple[Lease, str]]:
-    """queued → running, and running → running where a lease has ended: the oldest free packages
-    of a queue, each leased for `Q_LEASE` seconds. Whoever dies from here on may have died of it.
+def claim(
+    queue: str,
+    limit: int,
+    node: str | None,
+    held: Collection[int] = (),
+    *,
+    again_first: bool = True,
+    limited: bool | None = True,
+) -> list[tuple[Lease, str]]:
+    """queued → running, and running → running where a lease has ended: what is next in a queue
+    (`Engine.claim` says what that is), each leased for `Q_LEASE` seconds. A worker that dies from
+    here on may have died of it. What the node's workers have, by their packages' ids (`held`), is
+    not taken over.
     """
-    worker, lease_s = os.getpid() if node else None, settings.Q_LEASE
-    return engine().claim(queue=queue, limit=limit, node=node, worker=worker, lease_s=lease_s)
+    return engine().claim(
+        queue=queue,
+        limit=limit,
+        node=node,
+        worker=os.getpid() if node else None,
+        lease_s=settings.Q_LEASE,
+        held=list(held),
+        again_first=again_first,
+        limited=limited,
+    )
+
+
+def claim_more(
+    queue: str, limit: int, node: str, held: Collection[int], flow: int
+) -> list[tuple[Lease, str]]:
+    """queued → running: the next of one flow, as `claim` does, for a worker of this process."""
+    return engine().claim_more(
+        queue=queue,
+        limit=limit,
+        node=node,
+        worker=os.getpid(),
+        lease_s=settings.Q_LEASE,
+        held=list(held),
+        flow=flow,
+    )
+
+
+def admit(lease: Lease, task: dict[str, Any], queue: str, node: str | None) -> Lease:
+    """→ running: the job of a claimed task that has none, and the lease with it; the lease as it
+    is, if there is a job of that id."""
+    job = {
+        "task_id": task["id"],
+        "name": task["name"],
+        "queue": queue,
+        "queue_id": lease.queue_id,
+        "node": node,
+        "worker": os.getpid(),
+    }
+    made = engine().admit(job)
+    return lease._replace(delivery=1, attempt=1, starts=1) if made else lease
 
 
 def start_in_request(task_id: str) -> None:
@@ -93,18 +151,38 @@ def give_back(held: Collection[Held], pause: timedelta = timedelta()) -> int:
     return engine().give_back(held, pause.total_seconds()) if held else 0
 
 
-def postpone(held: Held, attempt: int) -> bool:
+def recover(queue: str, held: Collection[int] = ()) -> int:
+    """running → queued where the lease of a task has ended, and due again where its pause has:
+    each at its old place in its flow. Not what the node's own workers have (`held`). An idle
+    worker does not wait for that.
+    """
+    lost, due = engine().recoverable(queue, held)
+    return sum(engine().give_back(jobs, 0, lost=jobs is lost) for jobs in (lost, due) if jobs)
+
+
+def look_for_strays(queue: str) -> int:
+    """Have packages claimed that wait in no line; how many there were (`Engine.stray`)."""
+    return engine().stray(queue)
+
+
+def postpone(held: Held, starts: int) -> bool:
     """running → queued, for nodes of other code. False, and nothing done, if it has been tried
     often enough, or was lost meanwhile."""
-    return attempt < UNKNOWN_TRIES and give_back([held], UNKNOWN_PAUSE) > 0
+    return starts < UNKNOWN_TRIES and give_back([held], UNKNOWN_PAUSE) > 0
 
 
 def leave(held: Held, pause: timedelta) -> bool:
     """running → queued, for others, as if it had not been started here; False if it was lost."""
-    left = give_back([held], pause) > 0
-    if left:
-        engine().uncount_start(held[0])
-    return left
+    return leave_all([held], pause) > 0
+
+
+def leave_all(held: Collection[Held], pause: timedelta = timedelta()) -> int:
+    """running → queued, of what was not begun here; how many. If some of it was lost meanwhile, the
+    starts of all are counted."""
+    count = give_back(held, pause)
+    if count == len(held):
+        engine().uncount_starts([task_id for task_id, _ in held])
+    return count
 
 
 def survives(task_id: str, deaths: int) -> bool:
@@ -138,6 +216,12 @@ def settle(
     return engine().settle(task_id, lease, {"state": state.value, **outcome}, record, then)
 
 
+def settle_done(outcomes: Sequence[Outcome], then: Then = None) -> set[str]:
+    """running → done, of several tasks that are no one else's by now, as `settle` does of one; the
+    ids of those that count. Of what somebody has locked meanwhile nothing is written."""
+    return engine().settle_done(outcomes, then)
+
+
 def withdraw(task_ids: list[str], reason: str) -> int:
     """queued or running → cancelled; how many.
 
@@ -153,4 +237,10 @@ def retry(task_ids: list[str]) -> list[tuple[str, str]]:
     Within the caller's transaction. Of two people who press at the same time one retries; what
     is not failed (any more) stays.
     """
-    return engine().requeue(task_ids)
+    return engine().requeue(task_ids, JobState.FAILED.value)
+
+
+def go_on(task_ids: list[str]) -> list[tuple[str, str]]:
+    """cancelled → queued, in the same way. A worker that was at work when it was cancelled, and is
+    still, has lost it."""
+    return engine().requeue(task_ids, JobState.CANCELLED.value)

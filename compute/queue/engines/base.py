@@ -1,4 +1,4 @@
-"""What the queue asks of its database, whichever that is.
+"""The queue's questions to its database, whichever that is.
 
 Nothing here decides what becomes of a job: `transitions` does, and is alone in calling what
 writes a job's state.
@@ -8,80 +8,81 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from datetime import datetime
+from typing import Any
 
-from django.db import connection
+from django.db import Error, InterfaceError, OperationalError, connection
 
 from . import sql
+from .flows import Flows
 from .groups import Groups
-
-Keys = Collection[str] | Collection[int]
-#: An SQL statement and its parameters.
-Statement = tuple[str, list[Any]]
-#: Values by column, as the database takes them.
-Values = dict[str, Any]
-#: A step that is done within a write, where writes come one after another.
-Then = Callable[[], None] | None
-#: A job as somebody has seen it, by `task_id` and `delivery`: once it is handed over or taken
-#: back, this is no more.
-Held = tuple[str, int]
-
-#: The end of a lease that nobody holds. So long ago that no clock can think otherwise.
-FREE = datetime(2000, 1, 1, tzinfo=UTC)
+from .parts import Parts
+from .values import UP, Entry, Held, Keys, Lease, Outcome, Share, Statement, Then, Values, Way
 
 
-class Lease(NamedTuple):
-    """The right of one claim to run a queued package, until its time is up."""
-
-    queue_id: int
-    #: Which handing-over of its job this is, from 1; 0 if no unsettled job wants the package.
-    delivery: int = 0
-    attempt: int = 0
-    #: Whether somebody held it before, who has neither ended the job nor given it back in time.
-    expired: bool = False
-
-
-class Entry(NamedTuple):
-    """A package, and what has to be known of its task to make the job."""
-
-    payload: str
-    task_id: str
-    name: str
-    queued_at: datetime
-
-
-class Engine(Groups, ABC):
+class Engine(Groups, Flows, Parts, ABC):
     """All that a database is asked to do. A write stands whole or not at all, is a part of the
     caller's transaction if there is one, and its commit wakes the nodes if it frees work."""
 
     #: Ends a SELECT that locks what it finds, and passes over what others have locked.
     SKIP_LOCKED: str
-    #: From where the values of a record come: from nowhere, if its outcome did not count.
+    #: Where a record's values come from, and what ends a condition: nothing, if no outcome counts.
     RECORD_SOURCE: str
+    IF_SETTLED: str
 
     # --- jobs: for `transitions` alone --------------------------------------------------
 
     @abstractmethod
-    def enter(self, queue: str, payload: str, entry: Entry | None) -> int:
-        """Write a package and the job of its task, if it has one; the package's id."""
+    def enter(self, queue: str, payload: str, job: tuple[Entry, Share] | None = None) -> int:
+        """Write a package and, of a task that has one, its job in a flow; the package's id.
+
+        No row that is there already is written or locked, for the caller's transaction may be
+        long; but a flow that was closed.
+        """
 
     @abstractmethod
-    def enter_all(self, queue: str, group: str, entries: Sequence[Entry]) -> None:
+    def enter_all(self, queue: str, group: str, entries: Sequence[Entry], share: Share) -> None:
         """Write the packages and jobs of a group, in the order of their positions.
 
         Inside the caller's transaction, at any size in a few statements.
         """
 
-    @abstractmethod
-    def claim(self, **claim: Any) -> list[tuple[Lease, str]]:
-        """Lease the oldest free packages of a `queue` for `lease_s` seconds on the database's
-        clock, at most `limit`, and set their jobs running, by `node` and `worker`.
+    def claim(
+        self, *, again_first: bool, limited: bool | None, **claim: Any
+    ) -> list[tuple[Lease, str]]:
+        """Lease free packages of a `queue` for `lease_s` seconds on the database's clock, at most
+        `limit`, and set their jobs running, by `node` and `worker`.
 
-        In one write; each with its payload; none that another claim holds.
+        Those of the least served client's least served flow that is not paused, the oldest first;
+        `again_first` before these, and else behind, what has no turn: a lease or a pause has
+        ended, stock django-q2 or older code has queued it. What needs a slot only if it gets one:
+        it is claimed in its turn if `limited`, if nothing else waits if not, and never if None.
+        Each in one write, which touches no flow; with its payload; none that another claim holds,
+        and none of `held`, which the node knows to be at work, whatever a clock says.
         """
+        ways = [Way.LIMITED if limited else Way.FAIR]
+        ways.insert(0 if again_first else 1, Way.AGAIN)
+        ways += [Way.LIMITED] if limited is False else []
+        claimed: list[tuple[Lease, str]] = []
+        for way in ways:
+            if left := claim["limit"] - len(claimed):
+                claimed += self.take(way, {**claim, "limit": left})
+        return sorted(claimed)
+
+    def claim_more(self, **claim: Any) -> list[tuple[Lease, str]]:
+        """The next packages of one `flow`, at most `limit`, in one write; else as `claim`."""
+        return sorted(self.take(Way.MORE, claim))
+
+    @abstractmethod
+    def take(self, way: Way, claim: Values) -> list[tuple[Lease, str]]:
+        """Claim what is found in one way."""
+
+    def admit(self, job: Values) -> bool:
+        """Make a running job for a package that has none; false if there is one of its id."""
+        with self.turn():
+            return sql.execute(sql.ADMIT.format(now=self.NOW), job) > 0
 
     def start(self, task_id: str, worker: int) -> None:
         """Set a job running that has no package."""
@@ -101,34 +102,47 @@ class Engine(Groups, ABC):
             (sql.ACKNOWLEDGE, [lease.queue_id]),
         ]
         if record:
-            quoted = [f'"{column}"' for column in record]
-            insert = sql.RECORD.format(
-                columns=", ".join(quoted),
-                values=", ".join(["%s"] * len(quoted)),
-                source=self.RECORD_SOURCE,
-                replaced=", ".join(f"{column} = excluded.{column}" for column in quoted),
-            )
-            statements.append((insert, [*record.values()]))
+            statements.append((self.record_insert(record), [*record.values()]))
+        if lease.is_limited:
+            mine = f"WHERE queue_id = %s{self.IF_SETTLED}"
+            vacate = sql.VACATE.format(free=self.NEVER, which=mine)
+            statements.append((vacate, [lease.queue_id]))
         return self.write_outcome(statements, then)
+
+    def record_insert(self, record: Values) -> str:
+        """The statement that writes django-q2's record, of its values in their order."""
+        values = ", ".join(["%s"] * len(record))
+        return sql.in_columns(sql.RECORD, record, values=values, source=self.RECORD_SOURCE)
 
     @abstractmethod
     def write_outcome(self, statements: list[Statement], then: Then) -> bool:
-        """The two or three of `settle`, as one write, which ends if the first finds nothing."""
+        """The statements of `settle`, as one write, which ends if the first finds nothing."""
 
     @abstractmethod
-    def give_back(self, held: Collection[Held], pause_s: float) -> int:
+    def settle_done(self, outcomes: Sequence[Outcome], then: Then) -> set[str]:
+        """Write that tasks are done, as `settle` does of one, in one write; which of them count.
+
+        `then` as there. One that somebody else has locked is left as it is, and not among them:
+        nobody waits for a second row while holding a first.
+        """
+
+    @abstractmethod
+    def give_back(self, held: Collection[Held], pause_s: float, lost: bool = False) -> int:
         """Queue jobs again that still are held as they were; how many.
 
-        They can be claimed when the pause is over, or at once if that is 0.
+        They can be claimed when the pause is over, or at once if that is 0. The next to claim one
+        that is `lost` is told so.
         """
 
     def count_death(self, task_id: str) -> None:
         sql.execute("UPDATE queue_job SET deaths = deaths + 1 WHERE task_id = %s", [task_id])
 
-    def uncount_start(self, task_id: str) -> None:
+    def uncount_starts(self, task_ids: Collection[str]) -> None:
+        chosen, ids = self.among("task_id", task_ids)
         sql.execute(
-            "UPDATE queue_job SET attempt = attempt - 1 WHERE task_id = %s AND attempt > 0",
-            [task_id],
+            "UPDATE queue_job SET attempt = attempt - 1, starts = starts - 1 "
+            f"WHERE {chosen} AND attempt > 0 AND starts > 0",
+            [ids],
         )
 
     def withdraw(self, task_ids: Collection[str], reason: str) -> int:
@@ -140,18 +154,27 @@ class Engine(Groups, ABC):
         chosen, ids = self.among("task_id", task_ids)
         count = sql.execute(sql.CANCEL.format(now=self.NOW, chosen=chosen), [reason, ids])
         cancelled = sql.fetch(sql.CANCELLED.format(chosen=chosen), [ids])
-        chosen, ids = self.among("id", [queue_id for (queue_id,) in cancelled], numbers=True)
+        queue_ids = [queue_id for (queue_id,) in cancelled]
+        chosen, ids = self.among("id", queue_ids, numbers=True)
         sql.execute(f"DELETE FROM django_q_ormq WHERE {chosen}", [ids])
+        self.vacate(queue_ids)
         return count
 
     @abstractmethod
-    def requeue(self, task_ids: Collection[str]) -> list[tuple[str, str]]:
-        """Give failed jobs new packages and remove django-q2's records of their failures.
+    def requeue(self, task_ids: Collection[str], state: str) -> list[tuple[str, str]]:
+        """Give jobs that have failed, or were cancelled (`state`), new packages, and remove
+        django-q2's records of their failures.
 
-        Inside the caller's transaction. Task id and group of each job that was failed still,
-        and is locked until the commit. No payload leaves the database: ten thousand of them
+        Inside the caller's transaction. Task id and group of each job that was in that state
+        still, and is locked until the commit. No payload leaves the database: ten thousand of them
         would be read, sent back and parsed twice, and a job at a time took a minute and a half.
         """
+
+    def stray(self, queue: str) -> int:
+        """Have packages that wait in no line claimed, too: without a job, or with one that has
+        settled, as a crash leaves them. Reads the whole queue; how many there were."""
+        with self.turn():
+            return sql.execute(sql.ASTRAY.format(up=f"'{UP.replace(tzinfo=None)}'"), [queue])
 
     # --- other rows ---------------------------------------------------------------------
 
@@ -186,6 +209,18 @@ class Engine(Groups, ABC):
     def counts(self) -> sql.Rows:
         return sql.fetch("SELECT func, kind, value FROM queue_tally ORDER BY func, kind")
 
+    def is_away(self, error: Error) -> bool:
+        """Whether it did not answer, or does not write now, so that waiting may help."""
+        return isinstance(error, OperationalError | InterfaceError)
+
+    @abstractmethod
+    def size(self) -> int:
+        """Bytes that the database holds. Room that was freed does not count where that is known."""
+
+    @abstractmethod
+    def wake(self) -> None:
+        """Have workers look for a task, as soon as the caller's transaction is over."""
+
     # --- what a node needs --------------------------------------------------------------
 
     @abstractmethod
@@ -196,17 +231,18 @@ class Engine(Groups, ABC):
         """
 
     def cut_log(self) -> None:
-        """Keep the database's own log short, where it does not do so by itself.
-
-        Every node calls this in each of its rounds. What does not succeed is said, and tried
-        again in the next.
-        """
+        """Keep the database's own log short, where it does not do so by itself. Every node calls
+        this in each round; what does not succeed is said, and tried again."""
 
     def prepare(self, connection: Any) -> None:
         """Set a new connection up."""
 
+    def unfit(self, database: dict[str, Any]) -> tuple[str, str] | None:
+        """What in the settings of a database of this kind the queue can't work with, and the way
+        out."""
+
     def careless(self, database: dict[str, Any]) -> tuple[str, str] | None:
-        """What in the settings of a database is dangerous, if it is of this kind; what to do."""
+        """The danger in the settings of a database, if it is of this kind, and the way out."""
 
     @staticmethod
     def moment(time: datetime) -> Any:

@@ -8,7 +8,7 @@ from .sql import Rows, fetch
 
 
 class Groups:
-    """What `overview` and a node's reports ask. Times are seconds since 1970."""
+    """The questions of `overview` and of a node's reports. Times are seconds since 1970."""
 
     #: The database's clock, in a statement with parameters: as a time, and in seconds.
     NOW: str

@@ -14,9 +14,9 @@ log = logging.getLogger(__name__)
 
 CHANNEL = "compute_queue"
 #: Seconds after which a silent connection is asked whether it still is one.
-PATIENCE = 1.0
+PATIENCE_S = 1.0
 #: Seconds between two looks where nothing tells of a commit.
-FAST_POLL = 0.1
+FAST_POLL_S = 0.1
 
 
 def commits() -> Iterator[None]:
@@ -27,15 +27,15 @@ def commits() -> Iterator[None]:
             log.warning(
                 "NOTIFY does not reach this connection (a transaction-pooling proxy?): "
                 "polling every %s s instead",
-                FAST_POLL,
+                FAST_POLL_S,
             )
             while True:
-                time.sleep(FAST_POLL)
+                time.sleep(FAST_POLL_S)
                 kernel.end_if_orphaned()
                 yield
         yield  # what was queued before LISTEN
         while True:
-            for _ in listener.notifies(timeout=PATIENCE, stop_after=1):
+            for _ in listener.notifies(timeout=PATIENCE_S, stop_after=1):
                 yield
             listener.execute("SELECT 1")  # notices a connection that is gone
             kernel.end_if_orphaned()

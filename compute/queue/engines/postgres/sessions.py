@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from typing import Any
+from weakref import WeakSet
 
 from django.db import connection
 
@@ -20,11 +21,22 @@ LIMITS = {
     "tcp_user_timeout": "10s",
     "idle_in_transaction_session_timeout": "60s",
 }
+BEGIN = "SELECT pg_backend_pid(), " + ", ".join(
+    f"set_config('{name}', '{value}', false)" for name, value in LIMITS.items()
+)
+
+#: psycopg's connections whose server process is the one that they were told of when they began. A
+#: pooler tells each client of one that there is not, to know it by when it asks to be cancelled.
+direct: WeakSet[Any] = WeakSet()
 
 
-def limit(connection: Any) -> None:
+def begin(connection: Any) -> None:
+    """Set the limits of a new session, and note whether it is the server's own."""
     with connection.cursor() as cursor:
-        cursor.execute("; ".join(f"SET {name} = '{value}'" for name, value in LIMITS.items()))
+        cursor.execute(BEGIN)
+        process, *_ = cursor.fetchone()
+    if process == connection.connection.info.backend_pid:
+        direct.add(connection.connection)
 
 
 @contextlib.contextmanager

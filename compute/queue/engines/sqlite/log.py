@@ -8,18 +8,18 @@ grows: measured, 34 MB after 25 seconds of tiny tasks beside one page after the 
 from __future__ import annotations
 
 import logging
-import os
+from pathlib import Path
 
-from django.db import DatabaseError, connection
+from django.db import Error, connection
 
 from .turns import patience
 
 log = logging.getLogger(__name__)
 
 #: Bytes from which on the log is cut: about what SQLite by itself lets it come to.
-LONG = 4 * 1024 * 1024
+LONG_B = 4 * 1024 * 1024
 #: Milliseconds to wait for a moment without a write, and in it for readers to be through.
-PATIENCE = 300
+PATIENCE_MS = 300
 
 
 def cut() -> None:
@@ -29,9 +29,10 @@ def cut() -> None:
     can be several times as long.
     """
     try:
-        if os.path.getsize(f"{connection.settings_dict['NAME']}-wal") < LONG:
+        file = Path(f"{connection.settings_dict['NAME']}-wal")
+        if not file.exists() or file.stat().st_size < LONG_B:
             return
-        with patience(PATIENCE), connection.cursor() as cursor:
+        with patience(PATIENCE_MS), connection.cursor() as cursor:
             cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-    except (DatabaseError, OSError) as error:
+    except (Error, OSError) as error:
         log.warning("the log of SQLite stays long: %s", " ".join(str(error).split()))

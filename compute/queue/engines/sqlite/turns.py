@@ -17,7 +17,7 @@ from traceback import clear_frames
 from django.db import OperationalError, connection, transaction
 
 #: Seconds between two looks, and how many there are.
-STEP, STEPS = 0.0001, 100
+STEP_S, STEPS = 0.0001, 100
 
 
 @contextmanager
@@ -39,7 +39,7 @@ def look_often(stack: ExitStack) -> None:
                 # Its frames, which refer to each other, have a cursor: until they are collected
                 # as garbage, a connection that is closed meanwhile keeps its file open.
                 clear_frames(error.__traceback__)
-                time.sleep(STEP)
+                time.sleep(STEP_S)
             else:
                 return
     stack.enter_context(transaction.atomic())

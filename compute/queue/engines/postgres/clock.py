@@ -1,0 +1,12 @@
+"""The times of Postgres' statements, by the database's clock."""
+
+from __future__ import annotations
+
+from ..values import FREE, UP
+
+NOW = "statement_timestamp()"
+#: In seconds since 1970.
+NOW_S = "extract(epoch FROM clock_timestamp())::float8"
+#: So many seconds from now.
+LATER = f"{NOW} + make_interval(secs => {{}})"
+NEVER, UP_AGAIN = (f"'{time}'::timestamptz" for time in (FREE, UP))
