@@ -7,12 +7,12 @@ from typing import Any
 from django.http import HttpRequest
 from gunicorn.glogging import Logger
 
-#: Address, method, path, status, bytes, seconds and agent; what stood behind the "?" is left out.
+#: Address, method, path without its query, status, bytes, seconds and agent.
 FORMAT = '%(h)s "%(m)s %(U)s" %(s)s %(B)s %(L)s "%(a)s"'
 
 
 class AccessLogger(Logger):
-    """gunicorn's, which would name the proxy that stands before it."""
+    """gunicorn's logger, which by itself would name the proxy that stands before it."""
 
     def atoms(self, resp: Any, req: Any, environ: dict[str, Any], request_time: Any) -> Any:
         from compute.web.clients import address_of  # the site's settings are read by then

@@ -39,7 +39,7 @@ class AccountFormView(ReplyView, FormMixin, ProcessFormView):  # type: ignore[ty
         return of_two_shapes(JsonResponse(self.done(form)))
 
     def done(self, form: Any) -> dict[str, str]:
-        """What a program is told of the form that was valid."""
+        """The answer to a program whose form was valid."""
         raise NotImplementedError
 
     def form_invalid(self, form: Form) -> HttpResponse:
@@ -66,7 +66,7 @@ class SignInView(AccountFormView, LoginView):
 def locked_out(
     request: HttpRequest, response: HttpResponse, credentials: dict[str, Any] | None
 ) -> HttpResponse:
-    """What django-axes answers to one wrong password too many, and to any while it waits."""
+    """django-axes' answer to one wrong password too many, and to any during the pause."""
     seconds = int(settings.AXES_COOLOFF_TIME.total_seconds())
     return refuse(
         request,

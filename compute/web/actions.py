@@ -1,5 +1,5 @@
-"""What else one can do with a run: cancel it, retry what failed, run it again, in chunks of
-other sizes, or in several sizes to compare them."""
+"""Actions on a run: cancel it, go on with it, retry what failed, run it again, in chunks of other
+sizes, or in several sizes to compare them."""
 
 from __future__ import annotations
 
@@ -10,62 +10,84 @@ from django.urls import reverse
 
 from ..computation import DoesNotFitError
 from ..computations import all_computations
-from ..forms import ChunkSizeForm, filled_in, shown
+from ..forms import ChunkSizeForm, filled_in
 from ..given import as_data, of_form
 from ..models import Run, Sweep, as_kept, plans, retries
 from ..models.estimates import Cost, cost_of, cost_of_sweep
 from ..models.notes import refresh
 from ..refusals import refusal_of
-from .base import ReplyView, find_run, parameters, reply_with
+from .acting import ActionView, NotNow
+from .arriving import takes_files
+from .base import find_run, parameters, reply_with
 from .limits import TooMuch, ensure_room, within_limits
-from .owners import count_for, may_manage, may_start, own, refuse_nameless, sees_all
-from .pages.base import site_context
+from .owners import count_for, may_start, own, refuse_nameless
+from .pages.base import form_context, site_context
 from .pages.chunk_sizes import sweep_context
-from .pages.run import failures_context, query_of, run_context, timeline_context
-from .replies import page_or_json, refuse
-from .runs import ComputationFormView, StartView
+from .pages.run import cancel_context, query_of, rest_context, run_context
+from .replies import page_or_json, refuse, wants_page
+from .runs import ComputationFormView, OfRunView
+
+#: Worker seconds of a run from which on a browser is asked before it cancels it.
+ASK_FROM_S = 60
 
 
-class CancelView(ReplyView):
-    """Ends a run: what waits is withdrawn, what runs is stopped."""
+class CancelView(ActionView):
+    """Ends a run: what waits is withdrawn, what runs is stopped.
 
-    http_method_names = ["post"]
+    Where that costs more than a minute's work, a browser gets a page that asks first; its
+    answer has `confirm` 1.
+    """
+
     done = "cancelled"
 
-    def post(self, request: HttpRequest, name: str) -> HttpResponse:
-        run = find_run(request)
-        if isinstance(run, HttpResponse):
-            return run
-        if not may_manage(request, run):
-            return refuse_stranger(request)
-        try:
-            done = self.act(run)
-        except TooMuch as error:
-            return refuse(request, 429, str(error), headers={"Retry-After": str(error.retry_after)})
-        return reply_with(request, run.get_absolute_url(), {self.done: done})
+    def asked(self, run: Run) -> HttpResponse | None:
+        confirmed = parameters(self.request).get("confirm") == "1"
+        if confirmed or not wants_page(self.request) or run.state != Run.State.IN_PROGRESS:
+            return None
+        if run.spent <= ASK_FROM_S:
+            return None
+        return page_or_json(self.request, "compute/cancel.html", cancel_context(run), {})
 
     def act(self, run: Run) -> int:
         staff = self.request.user.is_staff
         return run.cancel(self.request.user.get_username() if staff else "who started it")
 
 
-class RetryView(CancelView):
+class RetryView(ActionView):
     """Queues the failed chunks of a run again, if there may be one more unfinished run."""
 
     done = "retried"
 
     def act(self, run: Run) -> int:
-        failed = run.failures().count()
-        ended = bool(failed) and run.state != Run.State.IN_PROGRESS
-        expected = run.expected_seconds
-        seconds = None if expected is None else expected * failed / max(1, run.chunks)
-        ensure_room(self.request, Cost(int(ended), failed, seconds))
-        count_for(self.request, run)
+        self.count(run, run.failures().count())
         return retries.retry(run)
 
+    def count(self, run: Run, chunks: int) -> None:
+        """Have so many chunks of it count for who asks; TooMuch if they are too many."""
+        ended = bool(chunks) and run.state != Run.State.IN_PROGRESS
+        expected = run.expected_seconds
+        seconds = None if expected is None else expected * chunks / max(1, run.chunks)
+        ensure_room(self.request, Cost(int(ended), chunks, seconds))
+        count_for(self.request, run)
 
-class CombineView(CancelView):
-    """Makes one result of the chunks' once more, after the code that could not was mended."""
+
+class GoOnView(RetryView):
+    """Queues the cancelled chunks of a run again; what was done of it is kept."""
+
+    done = "queued_again"
+
+    def act(self, run: Run) -> int:
+        if run.state == Run.State.CANCELLED and not retries.can_go_on(run):
+            raise NotNow(
+                "This run can't go on: it was cancelled by the version before, which kept nothing "
+                "of what was left to do. Run it again instead."
+            )
+        self.count(run, run.cancelled().count())
+        return retries.go_on(run)
+
+
+class CombineView(ActionView):
+    """Combines the chunks' results once more, after the code that failed was mended."""
 
     done = "combined"
 
@@ -75,43 +97,40 @@ class CombineView(CancelView):
         return int(retries.combine_again(run))
 
 
-class ShareView(CancelView):
-    """Lets everybody who has the run's address look at it, or nobody else any more.
+class ShareView(ActionView):
+    """Lets everybody who has the run's address look at it, or stops that.
 
-    `shared`, 1 or 0, says which; without it, the other of what is now.
+    `shared`, 1 or 0, says which; without it the run changes from one to the other.
     """
 
     done = "shared"
 
+    def asked(self, run: Run) -> HttpResponse | None:
+        self.wanted = parameters(self.request).get("shared")
+        if self.wanted not in (None, "0", "1"):
+            return refuse(self.request, 400, "Give shared as 1 or 0.")
+        return None
+
     def act(self, run: Run) -> bool:
-        wanted = parameters(self.request).get("shared", "")
-        shared = wanted == "1" if wanted in ("0", "1") else not run.shared
+        shared = not run.shared if self.wanted is None else self.wanted == "1"
         Run.objects.filter(pk=run.pk).update(shared=shared)
         return shared
 
 
-class AgainView(StartView):
-    """Starts what another run computed once more, in chunks of the same or another size."""
+class AgainView(OfRunView):
+    """Starts a run's computation once more, in chunks of the same or another size, and with the
+    same seed unless another is given."""
 
-    http_method_names = ["post"]
     template = "compute/run.html"
-    run: Run
-
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        if request.method == "POST":
-            run = find_run(request)
-            if isinstance(run, HttpResponse):
-                return run
-            if not (sees_all(request) or may_manage(request, run)):
-                return refuse_stranger(request)
-            self.run, kwargs["name"] = run, run.computation
-        return super().dispatch(request, *args, **kwargs)
 
     def given(self) -> QueryDict:
-        """What was typed for the other run; the chunk size may be another."""
+        """The texts of the other run's form; chunk size and seed may be others."""
         same = self.run.chunk_size or max(1, self.run.length() or 1)  # one task: all
-        chunk_size = parameters(self.request).get("chunk_size", str(same))
-        return as_data(self.run.filled_in(), chunk_size=chunk_size)
+        asked = parameters(self.request)
+        own = {"chunk_size": asked.get("chunk_size", str(same))}
+        if self.computation.seed and self.run.seed is not None:
+            own["seed"] = asked.get("seed", str(self.run.seed))
+        return as_data(self.run.filled_in(), **own)
 
     def form_valid(self, form: ChunkSizeForm) -> HttpResponse:
         try:
@@ -124,18 +143,24 @@ class AgainView(StartView):
     def context(self, form: ChunkSizeForm) -> dict[str, Any]:
         return {
             **run_context(self.request, self.run, refresh(self.run)),
-            **failures_context(self.request, self.run),
-            **timeline_context(self.request, self.run),
-            "form": form,
-            "refusals": self.refusals(form),
+            **rest_context(self.request, self.run),
+            "refused": self.refused(form),
         }
 
-    def refusals(self, form: ChunkSizeForm) -> list[str]:
-        """What is wrong with fields that the page of a run does not have."""
+    def refused(self, form: ChunkSizeForm) -> dict[str, Any]:
+        """The chunk size and the seed that were given, what is wrong with each, and elsewhere."""
         with self.computation.blaming("form"):
             refusal = refusal_of(form)
-        fields = refusal.fields if refusal else {}
-        return [f"{name}: {text}" for name, text in fields.items() if name != "chunk_size"]
+            mistakes = [str(error) for error in form.non_field_errors()]
+        fields = dict(refusal.fields) if refusal else {}
+        own = {
+            name: {"given": form.data.get(name, ""), "why": fields.pop(name, "")}
+            for name in form.own
+        }
+        return {
+            **own,
+            "mistakes": [*mistakes, *(f"{name}: {text}" for name, text in fields.items())],
+        }
 
 
 class ChunkSizesView(ComputationFormView):
@@ -143,7 +168,8 @@ class ChunkSizesView(ComputationFormView):
 
     template = "compute/chunk_sizes.html"
     chunked = False
-    #: Whose parameters these are, if they are too long for an address.
+    takes_files = staticmethod(takes_files)
+    #: The run that has the parameters, if they are too long for an address.
     run: Run | None = None
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -167,7 +193,7 @@ class ChunkSizesView(ComputationFormView):
     post = get
 
     def given(self) -> QueryDict:
-        return as_data(self.run.filled_in()) if self.run else parameters(self.request)
+        return as_data(self.run.filled_in()) if self.run else super().given()
 
     def form_valid(self, form: ChunkSizeForm) -> HttpResponse:
         if self.request.method == "POST":
@@ -213,13 +239,8 @@ class ChunkSizesView(ComputationFormView):
 
     def context(self, form: ChunkSizeForm) -> dict[str, Any]:
         return {
-            "form": form,
-            "fields": shown(form),
+            **form_context(form),
             "computation": self.computation,
             **site_context(self.request),
             **sweep_context(self.request, self.computation, form),
         }
-
-
-def refuse_stranger(request: HttpRequest) -> HttpResponse:
-    return refuse(request, 403, "Only whoever started this run may do that, and staff.")

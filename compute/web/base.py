@@ -1,4 +1,4 @@
-"""What views stand on: how they say no, and what they read of a request."""
+"""The views' base: how they say no, and what they read of a request."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 class HtmxHttpRequest(HttpRequest):
-    """What django-htmx's middleware makes of a request."""
+    """A request as django-htmx's middleware leaves it."""
 
     htmx: HtmxDetails
 
@@ -29,6 +29,7 @@ class ReplyView(View):
     """A view that says no in the client's own shape."""
 
     http_method_names = ["get", "head"]
+    reads_form = True  # where it takes a POST, see bodies.py
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         try:
@@ -46,16 +47,17 @@ class ReplyView(View):
 
 
 def parameters(request: HttpRequest) -> QueryDict:
-    """What the request gives, in its address or in its body, which wins."""
+    """The request's parameters, from its address and its body; the body wins."""
     given = request.GET.copy()
     for name, values in request.POST.lists():
         given.setlist(name, values)
     return given
 
 
-def find_run(request: HttpRequest) -> Run | HttpResponse:
-    """The run that the request means, or why there is none: for this client, at least."""
-    task_id = parameters(request).get("task_id", "")
+def find_run(request: HttpRequest, name: str = "task_id") -> Run | HttpResponse:
+    """The run that the request means, by a parameter of this name, or a refusal if there is none
+    for this client."""
+    task_id = parameters(request).get(name, "")
     if not task_id:
         return refuse(request, 400, "Give the task_id that starting the run returned.")
     known = re.fullmatch(r"[0-9a-f]{32}", task_id)
@@ -72,14 +74,14 @@ def refuse_mistake(request: HttpRequest, error: ComputationError) -> HttpRespons
 
 
 def refuse_unknown(request: HttpRequest) -> HttpResponse:
-    """The same words for a run that there is not and for one that is not for this client."""
+    """The same words whether there is no such run or it is not for this client."""
     detail = "No run has this task_id; use the one that starting it returned."
     if not sees_all(request):
         detail = (
             "No run of yours has this task_id; sign in as its owner, or ask for it to be shared."
         )
-    # A page that is open, and asks for a part of itself, says so: its run may have been removed,
-    # its session ended, or the address no longer be shared.
+    # An open page that asks for a part of itself is loaded again, and so says this: its run may
+    # have been removed, its session have ended, or the address no longer be shared.
     headers = {"HX-Refresh": "true"} if request.headers.get("HX-Request") else None
     return refuse(request, 404, detail, headers=headers)
 

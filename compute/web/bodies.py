@@ -1,52 +1,122 @@
-"""Bounds the memory that a request can take by its body: what is longer gets 413, unread."""
+"""Bounds the memory that a request can take by its body: a longer one gets 413, unread.
+
+Files have no part in that: what takes one reads it in pieces, or has it put aside on the disk.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NoReturn
+from tempfile import SpooledTemporaryFile
+from typing import Any
 
 from django.conf import settings
+from django.core.files.uploadedfile import UploadedFile
 from django.core.files.uploadhandler import FileUploadHandler, SkipFile
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http.multipartparser import MultiPartParserError
+from django.urls import Resolver404, resolve
 
-from .replies import refuse
+from .replies import bad_request, refuse
+
+MIB = 1024 * 1024
+#: What Django reads a form of.
+FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+NO_FORM = "This body is no form; send it as one: curl -d name=value, or -F name=value."
 
 
 class BodyMiddleware:
-    """Answers 413 where the body is said to be over MAX_BODY_KB.
+    """Answers 413 where the body is said to be over MAX_BODY_KB, or, where a file is taken, over
+    MAX_UPLOAD_MB with it.
 
-    Django reads no more of a body than was said. (Of one without a length, which comes in
-    chunks, sumsite.wsgi has read as much as may be, and a byte more if there was one.)
+    Django reads no more of a body than was said. A body in chunks says no length: sumsite.wsgi
+    has read as much of it as MAX_BODY_KB allows, and a byte more if there was one. The rest is
+    unread, so it gets 413 where a file is taken, too.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        length = str(request.META.get("CONTENT_LENGTH") or "0").lstrip("0") or "0"
+        said = str(request.META.get("CONTENT_LENGTH") or "0").lstrip("0") or "0"
         # Python refuses to make a number of thousands of digits.
-        if len(length) > 15 or int(length) > settings.MAX_BODY_KB * 1024:
-            return refuse(
-                request,
-                413,
-                f"This is too long: a request's body may have {settings.MAX_BODY_KB:,} KB.",
-            )
+        length = int(said) if len(said) <= 15 else 10**15
+        if length > settings.MAX_BODY_KB * 1024:
+            if not takes_files(request):
+                say = f"This is too long: a request's body may have {settings.MAX_BODY_KB:,} KB."
+                return refuse(request, 413, say)
+            if "chunked" in request.headers.get("Transfer-Encoding", "").lower():
+                return refuse(request, 413, too_long_in_chunks())
+            if length > settings.MAX_UPLOAD_MB * MIB + settings.MAX_BODY_KB * 1024:
+                return refuse(request, 413, too_large())
         return self.get_response(request)
 
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        """Answers 400 where a view finds that the form is cut off. Django would log a traceback."""
+        return bad_request(request, error) if isinstance(error, MultiPartParserError) else None
 
-class NoFiles(FileUploadHandler):
-    """Leaves out every file of a form, for no form of the site's takes one.
+    def process_view(
+        self, request: HttpRequest, view: Callable[..., Any], args: Any, kwargs: Any
+    ) -> HttpResponseBase | None:
+        """Answers 415 to a body that is no form where a form is read: it would count as one with
+        everything left out."""
+        kind = getattr(view, "view_class", None)
+        if request.method != "POST" or "post" not in getattr(kind, "http_method_names", ()):
+            return None
+        said = str(request.META.get("CONTENT_LENGTH") or "").lstrip("0")
+        unread = not said or not getattr(kind, "reads_form", False)
+        return None if unread or request.content_type in FORMS else refuse(request, 415, NO_FORM)
 
-    Without any handler Django's parser would read 2 GB at a time.
+
+def too_large() -> str:
+    return (
+        f"This is too long: a file may have {settings.MAX_UPLOAD_MB:g} MB here (MAX_UPLOAD_MB); "
+        "give a smaller one."
+    )
+
+
+def too_long_in_chunks() -> str:
+    return (
+        f"This is too long: a body in chunks may have {settings.MAX_BODY_KB:,} KB, and nothing of "
+        "this one is kept; send its length with it (Content-Length)."
+    )
+
+
+def takes_files(request: HttpRequest) -> bool:
+    """Whether its view says so, by a function `takes_files` of the request and what its address
+    has. A site without uploads takes none."""
+    if not settings.MAX_UPLOAD_MB:
+        return False
+    try:
+        match = request.resolver_match or resolve(request.path_info)
+    except Resolver404:
+        return False
+    ask = getattr(getattr(match.func, "view_class", None), "takes_files", None)
+    return bool(ask and ask(request, **match.kwargs))
+
+
+class PutAside(FileUploadHandler):
+    """Puts the files of a form aside, small ones in memory and large ones on the disk, in a file
+    without a name that goes with the request, or with a process that is killed.
+
+    Where nothing takes a file it leaves each out. Without any handler Django's parser would read
+    2 GB at a time.
     """
 
     chunk_size = 2**16
 
-    def new_file(self, *args: Any, **kwargs: Any) -> NoReturn:
-        raise SkipFile
+    def new_file(self, *args: Any, **kwargs: Any) -> None:
+        super().new_file(*args, **kwargs)
+        if self.request is None or not takes_files(self.request):
+            raise SkipFile
+        self.file = SpooledTemporaryFile(max_size=MIB)  # noqa: SIM115 - the request closes it
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
-        """Never asked: each file is skipped."""
+        self.file.write(raw_data)
 
-    def file_complete(self, file_size: int) -> None:
-        """Nor this."""
+    def upload_interrupted(self) -> None:
+        if hasattr(self, "file"):
+            self.file.close()
+
+    def file_complete(self, file_size: int) -> UploadedFile[Any]:
+        self.file.seek(0)
+        return UploadedFile(self.file, self.file_name, self.content_type, file_size)

@@ -1,4 +1,4 @@
-"""By what a request's runs are counted: its address, its session, its account."""
+"""The names that a request's runs are counted by: its address, session and account."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.utils.crypto import salted_hmac
 
-#: Where a session keeps what its runs know it by. Not its key, for staff sees the runs.
+#: The session's entry with the name that its runs know it by: not its own key, for staff sees
+#: the runs.
 OWNER = "owner"
 
 #: An address as proxies write it, perhaps with a port: 192.0.2.1:4711, [2001:db8::1]:443.
@@ -18,7 +19,7 @@ WITH_PORT = re.compile(r'"?\[([^\]]*)\](?::[0-9]+)?"?|([0-9.]+):[0-9]+', re.ASCI
 
 
 class Client(NamedTuple):
-    """Who asks, by what its runs are counted."""
+    """A request's client, by the names that its runs are counted by."""
 
     #: A hash of the address, keyed with SECRET_KEY: rows keep no address.
     address: str
@@ -28,8 +29,13 @@ class Client(NamedTuple):
     account: int | None = None
 
     @property
+    def sharer(self) -> str:
+        """With whom others will share the workers (`Run.sharer`)."""
+        return f"account {self.account}" if self.account is not None else self.noted
+
+    @property
     def noted(self) -> str:
-        """What a run's `client` is: the session, or without one the address."""
+        """The `client` of its runs: the session, or without one the address."""
         return self.session or self.address
 
 
@@ -43,7 +49,7 @@ def client_of(request: HttpRequest) -> Client:
 def network_of(request: HttpRequest) -> str | None:
     """The client's address as limits and the login's pause count it.
 
-    Of IPv6 the /64's first, for one customer has all the others of it as well.
+    An IPv6 address counts as the first of its /64, for one customer has the whole of it.
     """
     address = address_of(request)
     if address and ":" in address:
@@ -54,11 +60,11 @@ def network_of(request: HttpRequest) -> str | None:
 def address_of(request: HttpRequest) -> str | None:
     """The address that the request came from; None if there is none, as on a Unix socket.
 
-    Each of the PROXIES before the site appends to X-Forwarded-For the address that it was
-    asked by, so the outermost's entry is the client's; what stands before that the client
-    may have made up. With fewer entries the request did not pass all of them, and the first
-    is that of the outermost it did pass. An entry that is no address is passed over for the
-    next, which a proxy nearer to the site wrote: at the end, for the address of the nearest.
+    Each of the PROXIES before the site appends to X-Forwarded-For the address that asked it,
+    so the outermost's entry is the client's; entries before that may be the client's own
+    inventions. With fewer entries the request did not pass all proxies, and the first entry
+    is by the outermost that it did pass. An entry that is no address is passed over for the
+    next, by a proxy nearer to the site, and at last for the address of the nearest proxy.
     """
     entries = request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")
     believed = entries[-settings.PROXIES :] if settings.PROXIES else []

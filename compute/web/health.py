@@ -6,21 +6,22 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import Any
 
 from django.db import Error, OperationalError, connection
 
-from ..queue import schema
+from ..queue import pauses, schema
 from ..queue.models import Node
 
 #: Seconds that the database has for its answers.
-PATIENCE = 3
+PATIENCE_S = 3
 
 
 def missing() -> str | None:
-    """What the site lacks to be of use, in one sentence; None when it lacks nothing.
+    """One sentence about what keeps the site from its work; None if nothing does.
 
-    Within a few seconds, also when the database is frozen or the network is cut.
+    It takes a few seconds at most, even if the database is frozen or the network is cut.
     """
     try:
         with impatience():
@@ -31,6 +32,21 @@ def missing() -> str | None:
     except Error:
         return "The database does not answer."
     return None
+
+
+def held_back() -> dict[str, Any]:
+    """What keeps queue servers that are alive from beginning with anything, because somebody has
+    asked for it: how many drain, and since when the queue is paused. Empty if nothing does.
+
+    The site is ready all the same. It serves, takes what is started, and loses nothing; whoever
+    routes requests would make an outage of what was meant as none.
+    """
+    with suppress(Error), impatience():
+        draining = Node.objects.alive().filter(draining=True).count()
+        paused = pauses.pauses().filter(kind="").values_list("since", flat=True).first()
+        said = {"draining": draining, "paused": paused}
+        return {name: value for name, value in said.items() if value}
+    return {}
 
 
 def missing_here() -> str | None:
@@ -48,10 +64,10 @@ def missing_here() -> str | None:
 
 @contextmanager
 def impatience() -> Iterator[None]:
-    """Meanwhile a query that Postgres has not answered in time fails, as if it had hung up.
+    """Meanwhile a query that Postgres does not answer in time fails, as if it had hung up.
 
-    A server that is frozen, or cut off, keeps its clients waiting: to connect as long as
-    `connect_timeout` says, but to answer for ever, or for the many seconds that TCP takes.
+    A server that is frozen or cut off keeps its clients waiting: for a connection as long as
+    `connect_timeout` says, but for an answer for ever, or for the many seconds that TCP takes.
     """
     connection.ensure_connection()
     if connection.vendor != "postgresql":  # a file answers at once
@@ -64,7 +80,7 @@ def impatience() -> Iterator[None]:
     if not usable:  # it was open, and the server has been restarted since
         connection.close()
         connection.ensure_connection()
-    # Django's own question would come inside, and wait for a new connection.
+    # Django's own health check would come inside the block, and wait for a new connection.
     connection.health_check_done = True  # type: ignore[attr-defined]
     with hanging_up():
         yield
@@ -72,7 +88,7 @@ def impatience() -> Iterator[None]:
 
 @contextmanager
 def hanging_up() -> Iterator[threading.Event]:
-    """Meanwhile the connection is shut after PATIENCE, which the event says."""
+    """Meanwhile the connection is shut after PATIENCE_S, and the event is set."""
     over = threading.Event()
     with socket.socket(fileno=os.dup(connection.connection.fileno())) as ours:
 
@@ -80,7 +96,7 @@ def hanging_up() -> Iterator[threading.Event]:
             over.set()
             ours.shutdown(socket.SHUT_RDWR)
 
-        timer = threading.Timer(PATIENCE, hang_up)
+        timer = threading.Timer(PATIENCE_S, hang_up)
         timer.start()
         try:
             yield over

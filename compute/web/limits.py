@@ -1,8 +1,8 @@
-"""How much may be unfinished and added, of all together and of one: what is over is refused.
+"""Limits of what may be unfinished and added, by all together and by one; more is refused.
 
 The limits protect the database and the patience of others. A visitor is held to those of
 his share (compute/web/shares.py). Staff is held to the limits of all together, and not to those
-of work; commands in a terminal are held to none, for whoever can give one runs the place.
+of work; commands in a terminal are held to none, for only the operator can give one.
 """
 
 from __future__ import annotations
@@ -22,15 +22,16 @@ from django_q.models import OrmQ
 from ..models import Run
 from ..models.estimates import NOTHING, Cost
 from ..models.notes import unfinished
+from ..queue import room
 from ..queue.models import Job, Node
+from ..queue.text import number_of
 from ..templatetags.amounts import duration
-from . import room
 from .shares import Share, shares_of
 from .work import unfinished_work
 
 #: Seconds after which somebody who was refused may try again, at least and at most.
-RETRY_AFTER, AT_MOST = 10, 3600
-#: How long what was added counts.
+RETRY_AFTER_S, RETRY_AT_MOST_S = 10, 3600
+#: How long an addition counts.
 HOUR = timedelta(hours=1)
 
 
@@ -39,19 +40,19 @@ class TooMuch(Exception):
 
     def __init__(self, detail: str, seconds: float = 0) -> None:
         super().__init__(detail)
-        #: When to come back.
-        self.retry_after = min(max(RETRY_AFTER, ceil(seconds)), AT_MOST)
+        #: Seconds until one may come back.
+        self.retry_after = min(max(RETRY_AFTER_S, ceil(seconds)), RETRY_AT_MOST_S)
 
 
 @contextmanager
 def within_limits(request: HttpRequest, cost: Cost) -> Iterator[None]:
-    """A transaction that starts something, unless that were too much: then TooMuch, and nothing.
+    """A transaction that starts something; if it exceeds a limit, TooMuch, and nothing starts.
 
-    What it will add is looked at before, for to refuse has to be cheap, and what it did add
-    is after, before the commit. On SQLite one such transaction waits for the other, so no
-    limit is ever exceeded. On Postgres they don't see each other until they commit: a limit
-    can be exceeded by what is being started in the same moment, one run for each web process
-    at most. To lock them out would let everybody wait for whoever queues ten thousand chunks.
+    The estimate is checked before, because a refusal has to be cheap, and the rows are checked
+    after, before the commit. On SQLite one such transaction waits for the other, so no limit is
+    ever exceeded. On Postgres they don't see each other until they commit: starts at the same
+    moment can exceed a limit, by one run for each web process at most. With a lock everybody
+    would wait for the one that queues ten thousand chunks.
     """
     ensure_room(request, cost)
     with transaction.atomic():
@@ -62,17 +63,17 @@ def within_limits(request: HttpRequest, cost: Cost) -> Iterator[None]:
 def ensure_room(request: HttpRequest, cost: Cost) -> None:
     """TooMuch if there is no room for that much more.
 
-    It is no reservation: whoever asks at the same moment is told the same.
+    It is no reservation: others who ask at the same moment are told the same.
     """
     try:
         check(request, cost)
     except TooMuch:
-        unfinished()  # notes the end of what a node that was killed left behind
+        unfinished()  # notes the end of runs that a killed node left behind
         check(request, cost)
 
 
 def check(request: HttpRequest, cost: Cost) -> None:
-    """TooMuch if with so much more there were too much of anything."""
+    """TooMuch if so much more would exceed any of the limits."""
     shares = shares_of(request)
     check_kept()
     check_counts(shares, cost)
@@ -87,7 +88,7 @@ def check_kept() -> None:
         raise TooMuch(
             f"The site is full: its database holds the {settings.MAX_KEPT_MB:,g} MB that it may; "
             "come back when old runs have been removed.",
-            AT_MOST,
+            RETRY_AT_MOST_S,
         )
 
 
@@ -101,20 +102,20 @@ def check_counts(shares: list[Share], cost: Cost) -> None:
     )
     if counts["runs"] + cost.runs > settings.MAX_ACTIVE_RUNS:
         raise TooMuch(
-            f"{counts['runs']:,} runs of all visitors are unfinished, and there may be "
-            f"{settings.MAX_ACTIVE_RUNS:,}; come back when one has ended."
+            f"All visitors together have {number_of(counts['runs'], 'unfinished run')}, and may "
+            f"have {settings.MAX_ACTIVE_RUNS:,}; come back when one has ended."
         )
     if OrmQ.objects.count() + cost.chunks > settings.MAX_QUEUED_CHUNKS:
         raise TooMuch(
-            f"With this more than {settings.MAX_QUEUED_CHUNKS:,} chunks of all visitors would be "
-            "queued; take a larger chunk_size, or come back when fewer wait."
+            f"With this more than {number_of(settings.MAX_QUEUED_CHUNKS, 'chunk')} of all visitors "
+            "would be queued; take a larger chunk_size, or come back when fewer wait."
         )
     for i, share in enumerate(shares):
         most = share.of(settings.MAX_CLIENT_RUNS)
         if counts[f"runs{i}"] + cost.runs > most:
             raise TooMuch(
-                f"{share.whose} has {counts[f'runs{i}']:,} unfinished runs, and may have {most:,}; "
-                "cancel one, or come back when one has ended."
+                f"{share.whose} has {number_of(counts[f'runs{i}'], 'unfinished run')}, and may "
+                f"have {most:,}; cancel one, or come back when one has ended."
             )
         # Counted one by one only if there could be too many: some of them may have ended.
         most = share.of(settings.MAX_CLIENT_CHUNKS)
@@ -123,8 +124,8 @@ def check_counts(shares: list[Share], cost: Cost) -> None:
             unsettled = Job.objects.filter(group__in=groups).unsettled().count()
             if unsettled + cost.chunks > most:
                 raise TooMuch(
-                    f"{share.whose} would have more than {most:,} chunks queued; take a larger "
-                    "chunk_size, or come back when some have ended."
+                    f"{share.whose} would have more than {number_of(most, 'chunk')} queued; take "
+                    "a larger chunk_size, or come back when some have ended."
                 )
 
 
@@ -172,7 +173,7 @@ def check_work(shares: list[Share], cost: Cost) -> None:
 
 def check_one_work(whose: str, most: float, unfinished: float, cost: Cost) -> None:
     if most and unfinished + cost.work > most:
-        raise TooMuch(too_long(whose, most, unfinished, cost), RETRY_AFTER)
+        raise TooMuch(too_long(whose, most, unfinished, cost), RETRY_AFTER_S)
 
 
 def too_long(whose: str, most: float, unfinished: float, cost: Cost) -> str:

@@ -1,17 +1,17 @@
-"""What an error says, without what is nobody's business: paths of this machine, and SQL.
+"""An error's text without what is nobody's business: paths of this machine, and SQL.
 
 The message of an exception is whatever some library put into it. Staff read it as it is,
-here and in the admin; to everybody else it is shown through this.
+here and in the admin; everybody else reads it through this.
 """
 
 from __future__ import annotations
 
 import re
 import sqlite3
+from functools import cache
 from types import ModuleType
 
 import django.db.utils
-import psycopg.errors
 from django.http import HttpRequest
 
 MASK = "[…]"
@@ -53,15 +53,22 @@ def names_of_errors(*modules: ModuleType) -> set[str]:
     }
 
 
-#: What databases and their drivers raise. Their message may name tables, columns and values.
-OF_A_DATABASE = re.compile(
-    rf"\b(?:{'|'.join(sorted(names_of_errors(django.db.utils, sqlite3, psycopg.errors)))}):"
-)
+@cache
+def of_a_database() -> re.Pattern[str]:
+    """The errors of databases and their drivers. A message may name tables, columns and values.
+
+    Asked for when there is an error to show: a site on SQLite has no other use for psycopg, which
+    takes a fifth of what each of its processes needs to start.
+    """
+    import psycopg.errors
+
+    names = names_of_errors(django.db.utils, sqlite3, psycopg.errors)
+    return re.compile(rf"\b(?:{'|'.join(sorted(names))}):")
 
 
 def masked(line: str) -> str:
-    """The line without paths; of what a database said no more than the class of the error."""
-    found = OF_A_DATABASE.search(line)
+    """The line without paths and SQL; a database's error is cut after its class."""
+    found = of_a_database().search(line)
     if found:
         return f"{PATHS.sub(MASK, line[: found.end()])} {MASK}"
     found = SQL.search(line)
@@ -71,5 +78,5 @@ def masked(line: str) -> str:
 
 
 def shown_to(request: HttpRequest, line: str | None) -> str | None:
-    """An error, or a call, as whoever asks may read it."""
+    """An error, or a call, as this client may read it."""
     return line if not line or request.user.is_staff else masked(line)

@@ -1,4 +1,4 @@
-"""What holds for every request."""
+"""Rules that hold for every request."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from django.core.exceptions import ValidationError
 from django.db import (
     DatabaseError,
     DataError,
-    InterfaceError,
     OperationalError,
     ProgrammingError,
     connection,
@@ -23,23 +22,24 @@ from django.http import (
     HttpRequest,
     HttpResponse,
     HttpResponseBase,
-    HttpResponseForbidden,
     HttpResponsePermanentRedirect,
 )
+from django.http.multipartparser import MultiPartParserError
 from django.middleware import common
 from django.middleware.csrf import CsrfViewMiddleware
 
 from ..queue import schema
-from .replies import ask_to_sign_in, refuse
+from ..queue.away import is_away
+from .replies import ask_to_sign_in, bad_request, refuse
 
 log = logging.getLogger(__name__)
 
-#: What asks these has no time to wait, and may know the machine by no name of the site's.
+#: A platform asks these; it has no time to wait, and may not know the site's name.
 PROBES = ("/healthz", "/readyz")
 
 
 class CommonMiddleware(common.CommonMiddleware):
-    """Django's, which refuses a name that the site does not answer to; but no probe.
+    """Django's, which refuses a name that the site does not answer to, but lets probes pass.
 
     A platform, or a container, asks by the machine's own address.
     """
@@ -51,8 +51,8 @@ class CommonMiddleware(common.CommonMiddleware):
 class SchemaMiddleware:
     """Answers 503 with Retry-After until the database has the tables that this code needs.
 
-    Once it has, this process looks no more, unless a request meets a table or a column that
-    is not there: after a backup of an older version was restored beside it.
+    Once it has, this process looks no more, unless a request lacks a table or a column: a backup
+    of an older version may have been restored meanwhile.
     """
 
     current = waiting = False
@@ -64,7 +64,7 @@ class SchemaMiddleware:
         if not self.current and request.path not in PROBES:
             try:
                 response = self.refuse_unless_current(request)
-            except DatabaseError:  # whoever needs it will say so
+            except DatabaseError:  # code that needs it will say so
                 response = None
             if response:
                 return response
@@ -126,7 +126,7 @@ class DatabaseAwayMiddleware:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
-        if not isinstance(error, OperationalError | InterfaceError) or is_of_a_statement(error):
+        if not is_away(error) or is_of_a_statement(error):
             return None
         log.error("the database does not answer: %s", error)
         connection.close()  # the next request tries a fresh one
@@ -165,24 +165,28 @@ class OddValuesMiddleware:
 
 
 class SessionCsrfMiddleware(CsrfViewMiddleware):
-    """Asks a CSRF token of a POST that carries a session cookie, and of no other.
+    """Asks a CSRF token of a POST or PATCH that carries a session cookie, and of no other.
 
     A forged request does harm by what the victim's browser adds to it, and the session
     is all that is added here. So curl needs no token, and a signed-in person is safe.
-    Other methods change nothing: no view takes them, which is what they are told.
+    Other methods change nothing: no view takes them, and the reply says so.
     (The admin's login, which comes before a session, is protected by Django itself.)
     """
 
-    def process_view(
+    def process_view(  # type: ignore[override]
         self, request: HttpRequest, view: Callable[..., Any], args: Any, kwargs: Any
-    ) -> HttpResponseForbidden | None:
-        if request.method != "POST" or settings.SESSION_COOKIE_NAME not in request.COOKIES:
+    ) -> HttpResponse | None:
+        changes = request.method in ("POST", "PATCH")
+        if not changes or settings.SESSION_COOKIE_NAME not in request.COOKIES:
             return None
-        return super().process_view(request, view, args, kwargs)
+        try:
+            return super().process_view(request, view, args, kwargs)
+        except MultiPartParserError as error:  # the form that has the token is cut off
+            return bad_request(request, error)
 
 
 class SignInMiddleware(LoginRequiredMiddleware):
-    """With REQUIRE_LOGIN lets in only who has signed in, but for views that say otherwise."""
+    """With REQUIRE_LOGIN lets in only people who signed in, but for views that say otherwise."""
 
     def process_view(
         self, request: HttpRequest, view_func: Callable[..., Any], view_args: Any, view_kwargs: Any

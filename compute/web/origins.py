@@ -1,4 +1,4 @@
-"""Refuses what another site, or a browser on its own, has a visitor's browser ask for.
+"""Refuses requests that another site causes, or a browser makes on its own.
 
 A start by GET is made to be typed into an address bar, and a link to it may be followed. But a
 page elsewhere could name it as a picture, and a browser could fetch it before anybody has
@@ -23,7 +23,7 @@ FRAMES = {"iframe", "frame", "object", "embed", "fencedframe"}
 
 
 class OriginMiddleware(CsrfViewMiddleware):
-    """403 for views that `starts_work` by GET, and for every POST; see this module."""
+    """403 for views that `starts_work` by GET, and for every POST and PATCH; see this module."""
 
     def process_request(self, request: HttpRequest) -> None:
         """No token is looked for here; Django's class knows CSRF_TRUSTED_ORIGINS."""
@@ -37,7 +37,7 @@ class OriginMiddleware(CsrfViewMiddleware):
         self, request: HttpRequest, view: Callable[..., Any], args: Any, kwargs: Any
     ) -> HttpResponse | None:
         starts = getattr(getattr(view, "view_class", None), "starts_work", False)
-        if request.method == "POST" or (request.method == "GET" and starts):
+        if request.method in ("POST", "PATCH") or (request.method == "GET" and starts):
             if is_ahead(request):
                 return refuse(request, 403, "Nothing is started ahead of time; open the address.")
             if is_foreign(request) and not self.is_trusted(request):
@@ -58,7 +58,7 @@ def is_ahead(request: HttpRequest) -> bool:
 
 
 def is_foreign(request: HttpRequest) -> bool:
-    """Whether another site had it asked, or a frame; following a link to it is one's own doing."""
+    """Whether another site or a frame caused it; following a link to it is one's own doing."""
     site, mode, into = (
         request.headers.get(f"Sec-Fetch-{name}", "").strip().lower()
         for name in ("Site", "Mode", "Dest")

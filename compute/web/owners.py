@@ -1,8 +1,8 @@
-"""Whose a run is, who may look at it, and who may cancel, retry, repeat and share it.
+"""Owners of runs: who may look at one, and who may cancel, retry, repeat and share it.
 
-A run has one owner: the account that was signed in when it was started, on whatever device
-that is signed in later; without one the session that started it, which an account takes over
-when it signs in there; or nobody, if a program started it that has neither. Staff may do
+A run has one owner: the account that was signed in when it was started, on whatever device it
+signs in later; without one the session that started it, whose runs an account takes over when
+it signs in there; or nobody, if a program that has neither started it. Staff may do
 everything. With RUNS_PRIVATE=1 nobody else learns that a run exists, unless its owner shares
 its address. Every list, search and look-up goes through `listed` or `reachable`.
 """
@@ -19,16 +19,24 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
 
-from ..models import Run, RunQuerySet, Sweep, estimates
+from ..models import Run, RunQuerySet, Sweep, Upload, estimates
 from ..models.estimates import Cost
+from ..models.upload import use
 from .clients import OWNER, client_of
 from .replies import refuse, wants_page
 
 
-def own(request: HttpRequest, run: Run | Sweep, cost: Cost | None = None) -> None:
-    """Note whose the run is; a browser without a session gets one.
+class FileGone(Exception):
+    """A file that a run was to be started with has been removed meanwhile."""
 
-    And for whom it counts (see limits.py), and what it is expected to take.
+    def __str__(self) -> str:
+        return "A file has been removed meanwhile, with the last run that had it; upload it again."
+
+
+def own(request: HttpRequest, run: Run | Sweep, cost: Cost | None = None) -> None:
+    """Note the run's owner; a browser without a session gets one. FileGone if a file is not there.
+
+    Also the client that it counts for (see limits.py), and what it is expected to take.
     """
     run.account_id = request.user.pk  # first: a session whose password was changed ends here
     if wants_page(request) or has_session(request):
@@ -37,26 +45,30 @@ def own(request: HttpRequest, run: Run | Sweep, cost: Cost | None = None) -> Non
             run.owner = owner
             renew(request)
     run.save(update_fields=["owner", "account", "given"])
+    if isinstance(run, Run) and not use(run):
+        raise FileGone
     count_for(request, run)
     if cost and isinstance(run, Run):
         estimates.note(run, cost)
 
 
 def count_for(request: HttpRequest, run: Run | Sweep) -> None:
-    """Have the run count for this client from now on, who started it or goes on with it.
+    """Have the run count from now on for this client, which starts it or goes on with it.
 
-    Of staff no address is noted: nobody else there is held to what it has started.
+    No address is noted for staff: others at it are not held to what staff has started.
     """
     client = client_of(request)
     run.client = client.noted
     run.address = "" if request.user.is_staff else client.address
     run.save(update_fields=["client", "address"])
+    if isinstance(run, Run):
+        run.share()
 
 
 def renew(request: HttpRequest) -> None:
     """Let the session end two weeks after the last day on which it has started something.
 
-    Once a day, for to write it each time would meet with those who sign in or out meanwhile.
+    Written once a day: a write each time would collide with signing in or out meanwhile.
     """
     today = timezone.now().date().isoformat()
     if request.session.get("day") != today:
@@ -74,6 +86,7 @@ def claim(sender: Any, request: HttpRequest, user: User, **kwargs: Any) -> None:
     if owner:
         for kind in (Run, Sweep):
             kind.objects.filter(owner=owner, account=None).update(owner="", account=user)
+        Upload.objects.filter(client=owner, account=None).update(account=user)
 
 
 def mine(request: HttpRequest) -> Q:
@@ -104,13 +117,16 @@ def sees_all(request: HttpRequest) -> bool:
 
 def listed(request: HttpRequest) -> RunQuerySet:
     """The runs that a list, a count or a search may tell of."""
-    return Run.objects.all() if sees_all(request) else Run.objects.filter(mine(request))
+    if sees_all(request):
+        return Run.objects.all()
+    # Found first, by whose they are: SQLite may think that a state tells more.
+    return Run.objects.filter(pk__in=Run.objects.filter(mine(request)).order_by().values("pk"))
 
 
 def reachable(request: HttpRequest) -> RunQuerySet:
-    """The runs that may be looked at by somebody who has their address.
+    """The runs that somebody who has their address may look at.
 
-    One statement decides, so that what is not there takes as long as what is somebody else's.
+    One statement decides, so that a run that is not there takes as long as somebody else's.
     """
     if sees_all(request):
         return Run.objects.all()
@@ -118,7 +134,7 @@ def reachable(request: HttpRequest) -> RunQuerySet:
 
 
 def may_start(request: HttpRequest) -> bool:
-    """Whether a run that is started now has somebody to belong to, if it needs that."""
+    """Whether a run that is started now would have an owner, if it needs one."""
     if sees_all(request) or request.user.is_authenticated:
         return True
     return wants_page(request) or has_session(request)  # a browser is given one, see `own`

@@ -3,7 +3,7 @@
 The old password is asked for as at the sign-in: wrong ones count there, and the pause holds
 here, so that a session somebody left open is no place to guess. A forgotten one is replaced by
 a link in a mail, which a task sends: the reply is the same, and as quick, whether the address
-is an account's or not. A mail's link says no more than who may choose a password; it signs
+is an account's or not. A mail's link lets its reader choose a password and no more: it signs
 nobody in, and ends no pause.
 """
 
@@ -129,7 +129,7 @@ def asked_lately(key: str) -> int:
 
 
 def hashed(text: str) -> str:
-    """For rows, which keep no address, neither of a machine nor of a mailbox."""
+    """A hash for rows, which keep no address, neither of a machine nor of a mailbox."""
     return salted_hmac("compute.passwords", text, algorithm="sha256").hexdigest()[:32]
 
 
@@ -171,7 +171,7 @@ class ChooseView(AccountFormView, PasswordResetConfirmView):
 
 
 class ToldView(ReplyView):
-    """Says what became of a form, at an address of its own: to load it again posts nothing."""
+    """Says what became of a form, at an address of its own: loading it again posts nothing."""
 
     heading = detail = ""
     #: Where to go from there: a text and an address's name.

@@ -1,4 +1,4 @@
-"""What a run's page draws: shapes as numbers and SVG path data. Pure: no Django in here.
+"""The pictures of a run's page: shapes as numbers and SVG path data. Pure: no Django in here.
 
 One path per state, however many chunks: a path's dashes make its cells.
 """
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from math import ceil, floor, log10, sqrt
-from typing import Any
+from typing import Any, NamedTuple
 
 #: Side of a grid's cell, and of the dash in it that one sees.
 CELL = 10
@@ -35,6 +35,19 @@ class Grid:
     @property
     def height(self) -> int:
         return self.rows * CELL
+
+
+class Cell(NamedTuple):
+    """The place of one in a grid, by its number from 1."""
+
+    number: int
+    left: int
+    top: int
+
+
+def cell(number: int, columns: int) -> Cell:
+    top, left = divmod(number - 1, columns)
+    return Cell(number, left * CELL, top * CELL)
 
 
 def grid(letters: str) -> Grid:
@@ -67,7 +80,7 @@ class Bar:
 
 @dataclass
 class Lane:
-    """What one worker did; a worker that took a dead one's place goes on in its lane."""
+    """One worker's bars; a worker that took a dead one's place goes on in its lane."""
 
     node: str
     number: int
@@ -80,7 +93,7 @@ class Lane:
 
     @property
     def paths(self) -> dict[str, str]:
-        """A path for each state, for a lane of many bars; what nearly touches is one."""
+        """A path for each state, for a lane of many bars; bars that nearly touch are one."""
         strokes: list[tuple[str, float, float]] = []
         for bar in self.bars:
             state, left, right = bar.state, bar.left, bar.left + max(1, bar.width)
@@ -95,7 +108,7 @@ class Lane:
 
 @dataclass
 class Timeline:
-    """What the workers of all nodes did, from the first start to the last end."""
+    """The lanes of all nodes' workers, from the first start to the last end."""
 
     lanes: list[Lane]
     seconds: float
@@ -125,7 +138,7 @@ def timeline(spans: Sequence[Any]) -> Timeline:
 
 
 def lanes_of(spans: Sequence[Any]) -> dict[tuple[str, int], Lane]:
-    """A lane for each worker of each node: that of one which had ended before, or a new one."""
+    """A lane for each worker of each node: that of a worker that had ended, or a new one."""
     ends: dict[tuple[str, int], float] = {}
     for span in spans:
         worker = span.node, span.worker
@@ -192,7 +205,7 @@ def plot(points: Sequence[tuple[int, float, Any]], ideal: float) -> Plot:
     )
 
 
-def nice_step(least: float) -> float:
+def nice_step(least: float, smallest: float = 1e-3) -> float:
     """The smallest of 1, 2, 5, 10, 20, 50 … (or 0.5, 0.2 …) that is at least that."""
-    power = 10.0 ** floor(log10(max(least, 1e-3)))
+    power = 10.0 ** floor(log10(max(least, smallest)))
     return next(power * factor for factor in (1, 2, 5, 10) if power * factor >= least * 0.999)

@@ -7,11 +7,13 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import render, resolve_url
+from django.http.multipartparser import MultiPartParserError
+from django.shortcuts import resolve_url
+from django.template.loader import render_to_string
 from django.utils.cache import patch_vary_headers
 from django_htmx.http import HttpResponseClientRefresh
 
-#: What the page of a refusal is headed with.
+#: The heading of a refusal's page.
 HEADINGS = {
     403: "This is not for you",
     404: "There is nothing here",
@@ -38,7 +40,9 @@ def page_or_json(
 ) -> HttpResponse:
     response: HttpResponse
     if wants_page(request):
-        response = render(request, template, context, status=status)
+        # JSON's "\ud800" is a lone surrogate only when its field has read it.
+        page = render_to_string(template, context, request).encode("utf-8", "replace")
+        response = HttpResponse(page, status=status)
     else:
         response = JsonResponse(data, status=status)
     for name, value in (headers or {}).items():
@@ -80,14 +84,14 @@ def refuse(
 
 
 def ask_to_sign_in(request: HttpRequest) -> HttpResponse:
-    """What somebody is told who has to sign in first; a browser is brought there."""
+    """Send a browser to sign in first; tell a program where to."""
     login = resolve_url(settings.LOGIN_URL)
     if not wants_page(request):
         where = request.build_absolute_uri(login)
         return refuse(request, 403, f"Sign in at {where}, and send the cookies of its reply.")
     if request.headers.get("HX-Request"):  # a part of a page that has been open for long
         return HttpResponseClientRefresh()
-    # What was posted can't be posted again from there.
+    # A POST can't be repeated from there.
     again = request.method in ("GET", "HEAD")
     return redirect_to_login(request.get_full_path() if again else "/", login)
 
@@ -96,6 +100,9 @@ def ask_to_sign_in(request: HttpRequest) -> HttpResponse:
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if isinstance(exception, MultiPartParserError):  # sumsite.wsgi raises it of any form
+        say = "This request can't be read, or only a part has come; send it again, whole."
+        return refuse(request, 400, say)
     return refuse(request, 400, "This request can't be read; check its address and body.")
 
 

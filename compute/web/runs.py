@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import cleandoc
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.urls import reverse
 
 from ..computation import Computation
 from ..computations import all_computations
 from ..forms import ChunkSizeForm, filled_in, shown
-from ..models import Progress, Run, notes, plans
+from ..given import as_data, of_form
+from ..models import Run, plans
 from ..models.estimates import cost_of
 from ..refusals import Refusal, refusal_of
-from .base import HtmxHttpRequest, ReplyView, find_run, parameters, reply_with
+from .acting import refuse_stranger
+from .arriving import NotTaken, taken_in, takes_files
+from .base import HtmxHttpRequest, ReplyView, find_run, refuse_unknown, reply_with
 from .limits import TooMuch, within_limits
-from .masking import shown_to
-from .owners import may_start, own, refuse_nameless
-from .pages.run import failures_context, run_context, timeline_context
+from .owners import FileGone, may_manage, may_start, own, refuse_nameless, sees_all
+from .pages.base import form_context
+from .pages.estimate import estimate
 from .pages.runs import runs_context
 from .replies import page_or_json, refuse, wants_page
 
@@ -45,7 +49,10 @@ class ComputationFormView(ReplyView):
         return super().dispatch(request)
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        form = filled_in(self.computation, self.given(), self.chunked)
+        try:
+            form = filled_in(self.computation, self.given(), self.chunked)
+        except NotTaken as error:
+            return self.refuse_file(error)
         if not form.is_valid():
             return self.refuse_form(form, 400)
         return self.form_valid(form)
@@ -53,8 +60,8 @@ class ComputationFormView(ReplyView):
     post = get
 
     def given(self) -> Any:
-        """What the form is filled in with."""
-        return parameters(self.request)
+        """The texts that the form is filled in with; NotTaken if a file may not be kept."""
+        return taken_in(self.request, self.computation)
 
     def form_valid(self, form: ChunkSizeForm) -> HttpResponse:
         raise NotImplementedError
@@ -62,7 +69,7 @@ class ComputationFormView(ReplyView):
     def refuse_form(
         self, form: ChunkSizeForm, status: int, headers: dict[str, str] | None = None
     ) -> HttpResponse:
-        """The first thing that is wrong; for a browser the form again, with everything."""
+        """Refuse with the first error; a browser gets the form again, with all of them."""
         with self.computation.blaming("form"):  # the words are its author's
             refusal = refusal_of(form) or Refusal("", {}, False)
         context = self.context(form) if wants_page(self.request) else {}
@@ -76,24 +83,32 @@ class ComputationFormView(ReplyView):
             fields=refusal.fields if refusal.several else {},
         )
 
+    def refuse_file(self, error: NotTaken) -> HttpResponse:
+        """Refuse with why a file is not kept, instead of that it is not there."""
+        form = filled_in(self.computation, error.data, self.chunked)
+        form.errors.pop(error.field, None)
+        form.add_error(error.field, str(error))
+        return self.refuse_form(form, error.status, headers=error.headers)
+
     def refuse_too_much(self, form: ChunkSizeForm, error: TooMuch) -> HttpResponse:
         form.add_error(None, str(error))
         return self.refuse_form(form, 429, headers={"Retry-After": str(error.retry_after)})
 
-    def page_or_part(self) -> str:
-        """htmx asks for the list of runs alone, again and again."""
-        return "compute/_runs.html" if self.request.htmx else self.template
-
     def context(self, form: ChunkSizeForm) -> dict[str, Any]:
         runs = runs_context(self.request, self.computation)
-        fields = shown(form)
-        return {"form": form, "fields": fields, "computation": self.computation, **runs}
+        return {
+            **form_context(form),
+            "computation": self.computation,
+            "expected": estimate(self.request, self.computation, form),
+            **runs,
+        }
 
 
 class StartView(ComputationFormView):
     """Starts a run, and tells where its progress can be followed."""
 
     starts_work = True  # see origins.py
+    takes_files = staticmethod(takes_files)  # see bodies.py
 
     def form_valid(self, form: ChunkSizeForm) -> HttpResponse:
         if not may_start(self.request):
@@ -108,49 +123,36 @@ class StartView(ComputationFormView):
                 own(self.request, run, cost)
         except TooMuch as error:
             return self.refuse_too_much(form, error)
+        except FileGone as error:
+            form.add_error(None, str(error))
+            return self.refuse_form(form, 409)
         return reply_with(self.request, self.address(run), {})
 
     def plan(self, form: ChunkSizeForm) -> Callable[[], Run]:
-        """What starts the run. An author's code is called here, and not in the transaction."""
+        """A function that starts the run. An author's code is called here, before the
+        transaction."""
         chunk_size = form.cleaned_data.get("chunk_size")
-        return plans.plan(self.computation, form.parameters, chunk_size).start
+        return plans.plan(self.computation, form.parameters, chunk_size, form.seed_given).start
 
     def address(self, run: Run) -> str:
         return run.get_absolute_url()
 
 
-class CheckView(ReplyView):
-    """How a run stands, by the id that its start gave."""
+class OfRunView(StartView):
+    """Starts a run that goes out from another, `run`, for those who may run that again."""
 
-    def get(self, request: HtmxHttpRequest, name: str = "") -> HttpResponse:
-        run = find_run(request)
-        if isinstance(run, HttpResponse):
-            return run
-        progress = run.progress()
-        if notes.is_out_of_date(run, progress):
-            progress = notes.refresh(run)
-        if not wants_page(request):
-            data = self.data(run, progress)
-            return page_or_json(
-                request, "", {}, {**data, "error": shown_to(request, data["error"])}
-            )
-        if request.htmx and "timeline" in request.GET:
-            context = timeline_context(request, run)
-            return page_or_json(request, "compute/_timeline.html", context, {})
-        context = run_context(request, run, progress)
-        if not (request.htmx and context["running"]):
-            context |= {**failures_context(request, run), **timeline_context(request, run)}
-        # htmx swaps a part of the page; the rest stays as it is, until the run has ended.
-        template = "compute/_run.html" if request.htmx else "compute/run.html"
-        return page_or_json(request, template, context, {})
+    http_method_names = ["post"]
+    run: Run
 
-    def data(self, run: Run, progress: Progress) -> dict[str, Any]:
-        return {
-            "status": run.status,
-            "result": run.result,
-            "error": run.error(),
-            "progress": progress_data(progress),
-        }
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if request.method == "POST":
+            run = find_run(request)
+            if isinstance(run, HttpResponse):
+                return run
+            if not (sees_all(request) or may_manage(request, run)):
+                return refuse_stranger(request)
+            self.run, kwargs["name"] = run, run.computation
+        return super().dispatch(request, *args, **kwargs)
 
 
 class ComputationView(ComputationFormView):
@@ -159,15 +161,36 @@ class ComputationView(ComputationFormView):
     http_method_names = ["get", "head"]
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        form = filled_in(self.computation)
+        run = find_run(request, "from") if "from" in request.GET else None
+        if isinstance(run, HttpResponse):
+            return run
+        if run and run.computation != self.computation.name:
+            return refuse_unknown(request)
+        form = filled_in(self.computation, self.asked(run), boxes=run is None)
         data = {
             "name": self.computation.name,
             "line": self.computation.line,
-            "parameters": {each.field.name: each.help_text for each in shown(form)},
+            "about": cleandoc(str(self.computation.about)),
+            "parameters": {each.name: each.help_text for each in shown(form)},
             "start": request.build_absolute_uri(reverse("start", args=[self.computation.name])),
         }
-        return page_or_json(request, self.page_or_part(), self.context(form), data)
+        if self.request.htmx:  # asks for the list of runs alone, again and again
+            context = runs_context(request, self.computation)
+            return page_or_json(request, "compute/_runs.html", context, data)
+        return page_or_json(request, self.template, self.context(form), data)
 
-
-def progress_data(progress: Progress) -> dict[str, int]:
-    return {"done": progress.done, "failed": progress.failed, "total": progress.total}
+    def asked(self, run: Run | None) -> QueryDict | None:
+        """The texts of an address that fills the form in, beside those of a run (`from`); None
+        if it has neither."""
+        form = filled_in(self.computation)
+        texts = of_form(form, taken_in(self.request, self.computation))
+        size, seed = {}, {}
+        if run and run.seed is not None:
+            seed = {"seed": [str(run.seed)]}
+        if run and run.chunk_size and not run.why:  # else the site has chosen it, or will
+            size = {"chunk_size": str(run.chunk_size)}
+        if "chunk_size" in self.request.GET:
+            size = {"chunk_size": self.request.GET["chunk_size"]}
+        if run:
+            return as_data({**run.filled_in(), **seed, **texts}, **size)
+        return as_data(texts, **size) if texts or size else None

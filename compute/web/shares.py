@@ -1,7 +1,7 @@
-"""Whose share of the limits a request counts for.
+"""The shares of the limits that a request is held to.
 
-A visitor is held to what his address may have, and with a session to half of that besides; an
-account to its own, wherever it signs in.
+A visitor is held to his address's share, and with a session to half of that besides; an account
+to its own, wherever it signs in.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from .clients import client_of, is_this_machine
 
 
 class Share(NamedTuple):
-    """What one address, session or account may have, and which runs count for it."""
+    """The share of one address, session or account, and the runs that count for it."""
 
     whose: str
     field: str
     value: Any
-    #: Of what MAX_CLIENT_… say.
+    #: The part that it may have of MAX_CLIENT_….
     part: float = 1
 
     def of(self, most: float) -> int:

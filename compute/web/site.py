@@ -20,11 +20,16 @@ class NodesView(ReplyView):
         data = {
             "waiting": context["waiting"],
             "oldest_seconds": context["oldest"],
+            "paused": {pause.kind: pause.since for pause in context["pauses"]},
+            "flows": context["flows"],
+            "more_flows": context["more_flows"],
             "nodes": [
                 {
                     "name": each["name"],
                     "host": each["host"],
                     "state": each["state"],
+                    "draining": each["draining"],
+                    "paused": each["paused"],
                     "since": each["node"].started_at,
                     "seen": each["node"].seen_at,
                     "workers": each["node"].workers,
@@ -49,13 +54,13 @@ class HealthView(ReplyView):
 
 
 class ReadyView(ReplyView):
-    """The site can do its work: database, migrations, a queue server."""
+    """The site can do its work: database, migrations, a queue server; and what it is kept from."""
 
     def get(self, request: HttpRequest) -> HttpResponse:
         detail = health.missing()
         if detail:
             return JsonResponse({"detail": detail}, status=503, headers={"Retry-After": "5"})
-        return JsonResponse({"status": "ok"})
+        return JsonResponse({"status": "ok", **health.held_back()})
 
 
 class MetricsView(ReplyView):

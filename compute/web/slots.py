@@ -21,7 +21,7 @@ from django.core.files import locks
 log = logging.getLogger(__name__)
 
 #: Seconds after which to come back.
-RETRY_AFTER = 5
+RETRY_AFTER_S = 5
 
 
 class AllTaken(Exception):

@@ -13,7 +13,7 @@ from django.core.files.storage import storages
 def uncollected() -> list[str]:
     """The static files that this process knows no collected copy of, by name.
 
-    None where files are found as they are, in development.
+    Empty in development, where files are found as they are.
     """
     storage: Any = storages[STATICFILES_STORAGE_ALIAS]
     if not isinstance(storage, ManifestStaticFilesStorage):
@@ -24,6 +24,6 @@ def uncollected() -> list[str]:
 
 def what_to_do(names: list[str]) -> str:
     return (
-        f"{len(names)} static file(s) are not collected, the first being {names[0]}: run "
+        f"Static files are not collected ({len(names):,}, the first being {names[0]}): run "
         "`./manage.py collectstatic --no-input` and start the web server again."
     )

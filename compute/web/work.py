@@ -1,4 +1,4 @@
-"""How long the workers have still to work at what visitors have unfinished."""
+"""The work that the workers have still to do for visitors' unfinished runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..queue.overview import uses
 def unfinished_work() -> list[tuple[dict[str, Any], float]]:
     """Each unfinished run of a visitor's, and the worker seconds that are left of it.
 
-    Of a run that tries a chunk size with those of the runs that will follow it.
+    A run that tries a chunk size has those of the runs that will follow it, too.
     """
     runs = list(
         Run.objects.filter(state=Run.State.IN_PROGRESS)

@@ -1,4 +1,4 @@
-"""The page of chunk sizes: time against chunk size, of all runs of some parameters."""
+"""The page of chunk sizes: time against chunk size, of the last runs of some parameters."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from ...models import Run, Sweep, as_kept
 from ...queue.models import Node
 from .. import pictures
 from ..owners import mine, sees_all
+from .part import LOOK, newest
 from .run import query_of
 
 #: How many runs the plot has at most.
@@ -24,14 +25,17 @@ RUNS_PLOTTED = 100
 def sweep_context(
     request: HttpRequest, computation: Computation, form: ChunkSizeForm
 ) -> dict[str, Any]:
-    """Time against chunk size, of every run of these parameters; without any, an empty one."""
+    """Time against chunk size, of runs of these parameters; without any, an empty one. No index
+    has the parameters, so the newest of the computation's runs are looked at."""
     if not (form.is_bound and form.is_valid()):
         return {"plot": None}
     given = form.parameters
     length = computation.length_of(given) or 0
     theirs = models.Q() if sees_all(request) else mine(request)
-    alike = models.Q(computation=computation.name, parameters=as_kept(given))
-    runs, sweep = Run.objects.filter(alike, theirs), Sweep.objects.filter(alike, theirs).first()
+    of_it = models.Q(computation=computation.name)
+    alike = models.Q(parameters=as_kept(given))
+    lately, searched = newest(Run.objects.filter(of_it, theirs), LOOK)
+    runs, sweep = lately.filter(alike), Sweep.objects.filter(of_it, alike, theirs).first()
     done = runs.filter(state=Run.State.DONE, chunk_size__gt=0, chunks__gt=0)
     done = done.defer("result", "shown", "given")[:RUNS_PLOTTED]
     points = [(run.chunk_size or 1, run.took or 0.0, run) for run in done]
@@ -49,6 +53,7 @@ def sweep_context(
         "workers": workers,
         "sweep": sweep,
         "sweeping": bool(sweep and not sweep.ended),
-        "sweep_done": runs.filter(sweep=sweep, state=Run.State.DONE).count() if sweep else 0,
+        "sweep_done": sweep.run_set.filter(state=Run.State.DONE).count() if sweep else 0,
+        "searched": searched,
         "query": query_of(form.given, runs.first()),
     }
