@@ -24,9 +24,9 @@ class ComputeConfig(AppConfig):
 
 
 def refresh_runs(sender: Any, groups: set[str], at_work: bool = False, **kwargs: Any) -> None:
-    """The queue says that groups have settled, or are at work again: note it on their runs.
+    """Note on the runs of these groups that they have settled, or are at work again.
 
-    An error with one does not keep the others from being noted.
+    An error with one run does not keep the others from being noted.
     """
     from .models import Run, notes
 
@@ -46,12 +46,13 @@ def refresh_runs(sender: Any, groups: set[str], at_work: bool = False, **kwargs:
 
 
 def look_around(sender: Any, **kwargs: Any) -> None:
-    """See to what a node that was killed has left: ends that nobody noted, runs of a sweep,
-    samples that nobody has tried."""
-    from .models import Speed, Sweep, notes
+    """Do what a killed node left undone: note ends, start a sweep's next run, remove
+    what was made of parts of a run, try samples."""
+    from .models import Speed, Sweep, notes, partial
 
     notes.settle()
     Sweep.objects.settle()
+    partial.tidy()
     Speed.objects.ask()
 
 

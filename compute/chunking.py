@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import ceil, sqrt
+from typing import BinaryIO
 
 MAX_CHUNKS = 10_000
 
 #: Seconds that a chunk costs beside its work: to queue, claim and settle it.
-OVERHEAD = 0.008
-#: How many chunks a worker gets at most, unless they took over LONGEST seconds each.
+OVERHEAD_S = 0.008
+#: How many chunks a worker gets at most, unless each took over LONGEST_S.
 CHUNKS_EACH = 20
-LONGEST = 30
+LONGEST_S = 30
 
 
 def ranges(n: int, chunk_size: int) -> list[tuple[int, int]]:
@@ -22,6 +24,16 @@ def ranges(n: int, chunk_size: int) -> list[tuple[int, int]]:
     if chunk_size < 1:
         raise ValueError("chunk_size has to be 1 or more")
     return [(first, min(first + chunk_size - 1, n)) for first in range(1, n + 1, chunk_size)]
+
+
+def lines(text: BinaryIO, first: int, last: int) -> Iterator[bytes]:
+    """The lines of a file that begin from byte `first` to byte `last`, both included, the first
+    byte being 1: so in `ranges(size, chunk_size)` each line is in one chunk, however long."""
+    text.seek(max(0, first - 2))
+    if first > 1:
+        text.readline()  # what began before
+    while text.tell() < last and (line := text.readline()):
+        yield line
 
 
 def smallest_chunk_size(n: int) -> int:
@@ -36,20 +48,20 @@ def best_chunk_size(length: int, speed: float | None, workers: int) -> tuple[int
 
     Every worker gets the same number of chunks, k, so that none is left with a straggler
     while chunks cost about the same. More of them cost more overhead, k·o; fewer let the
-    others wait longer for whoever is last, on average half a chunk, T/2k, where T is what
+    others wait longer for the last one, on average half a chunk, T/2k, where T is what
     one worker has to do. The two together are least at k = √(T/2o). Beyond CHUNKS_EACH
-    nothing is gained; a chunk of over LONGEST seconds loses too much when its worker dies.
+    nothing is gained; a chunk of over LONGEST_S loses too much when its worker dies.
     """
     workers = max(workers, 1)
     if not speed:
         each = CHUNKS_EACH // 2
         why = "Nothing is known of its speed yet"
     else:
-        if length / speed < 2 * OVERHEAD:  # not worth cutting
+        if length / speed < 2 * OVERHEAD_S:  # not worth cutting
             workers = 1
         seconds = length / speed / workers
-        each = max(1, min(CHUNKS_EACH, round(sqrt(seconds / (2 * OVERHEAD)))))
-        each = max(each, ceil(seconds / LONGEST))
+        each = max(1, min(CHUNKS_EACH, round(sqrt(seconds / (2 * OVERHEAD_S)))))
+        each = max(each, ceil(seconds / LONGEST_S))
         why = f"Each takes about {seconds / each:.2g} s, as fast as this was lately"
     size = max(-(-length // (each * workers)), smallest_chunk_size(length))
     count = -(-length // size)

@@ -1,27 +1,29 @@
-"""What a computation is: everything the site has to know of it, declared in one place.
+"""A computation: everything the site has to know of it, declared in one place.
 
-A run goes: the form reads the parameters, `cut` makes the arguments of its chunks, a
-worker calls `function` with each, and when all are done one calls `combine`, which makes
-one result of theirs, and `show`, which prints it. A web request calls `form`, `title`,
-`length` and `cut`, and nothing else of an author's.
+In a run the form reads the parameters, `cut` makes the chunks' arguments, and workers call
+`function` with them. When all chunks are done, a worker calls `combine`, which makes one
+result of theirs, and `show`, which prints it. A web request calls `form`, `title`, `length`
+and `cut`, and nothing else of an author's.
 """
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from timeit import repeat
 from typing import Any, NoReturn, TypeVar
 
 from django import forms
-from django.db import Error, InterfaceError, OperationalError, connection
+from django.db import Error, connection
 
+from . import files
 from . import given as filled
 from .chunking import MAX_CHUNKS
+from .queue.away import is_away
 from .queue.text import one_line, shorten
 from .refusals import refusal_of
+from .shapes import Shape, Shapes, Value, shape_of
 
 Form = TypeVar("Form", bound=forms.Form)
 
@@ -38,57 +40,80 @@ def plain(result: Any) -> str:
 
 
 class ComputationError(Exception):
-    """A callable of a computation's raised, or returned what it must not.
+    """A computation's callable raised an error, or returned what it must not.
 
     Its text is for the author: it names the computation, the callable, and what was wrong.
     """
 
 
 class DoesNotFitError(ComputationError):
-    """What a form was once filled in with is not what it takes now; its text names the field."""
+    """The form no longer takes what it was once filled in with; the text names the field."""
 
 
-#: Characters of a result as people read it, at most.
-LONGEST = 10_000
+#: How long a result as people read it may be.
+SHOWN_CHARS = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Computation:
     """A computation, as a module in `compute/computations/` declares it.
 
-    What `form` cleans are the parameters; the callables below get them as keywords. The
-    combined result is kept as JSON (`values` says what that takes).
+    The parameters are what `form` cleans; the callables below get them as keywords. The
+    combined result is kept as JSON (`values` says what that takes), or in the shape that it has: a
+    table, a series, a picture, a file (`shapes`).
     """
 
     #: Its name in addresses and in the terminal: letters, digits and hyphens.
     name: str
-    #: What it does, in one line.
+    #: One line about what it does.
     line: str
-    #: What one run of it is called: `title(**parameters)`.
+    #: More about it, below that line on its page: what it is good for, and what its parameters
+    #: mean. Plain text, in paragraphs with an empty line between, as a docstring.
+    about: str = ""
+    #: The name of a run: `title(**parameters)`.
     title: Callable[..., str]
-    #: What a client may give, and the sentence it gets back where it may not.
+    #: The fields that a client may give, each with the sentence that refuses a wrong value.
     form: type[forms.Form]
     #: Does one chunk, called with a tuple that `cut` made. A plain function, found by its
-    #: dotted path, without Django; arguments and result can be pickled. It may run twice.
+    #: dotted path, without Django; arguments and result can be pickled. It may run twice. An
+    #: `async def` is awaited.
     function: Callable[..., Any]
     #: How much there is to do, in the unit of the chunk size: `length(**parameters)`.
     #: None for what can't be cut: then `function` is called once, with the parameters.
     length: Callable[..., int] | None = None
-    #: What that unit is called: "integers" makes the page say "25 million integers/s".
+    #: The name of that unit: "integers" makes the page say "25 million integers/s".
     unit: str = "units"
     #: The arguments of all chunks: `cut(chunk_size, **parameters)`.
     cut: Callable[..., list[tuple[Any, ...]]] | None = None
-    #: About how much of the length a processor does in a second: what limits go by until a
+    #: About how much of the length a processor does in a second. Limits go by it until a
     #: worker has found out. Without it a chunk counts UNKNOWN_CHUNK_SECONDS.
     per_second: float | None = None
-    #: Arguments of a call of `function` that takes some milliseconds, and its length: how
-    #: the site learns how fast this is, to choose a chunk size, before there are runs.
+    #: Arguments of a call of `function` that takes some milliseconds, and its length. The
+    #: site times it, to choose a chunk size before there are runs.
     sample: tuple[tuple[Any, ...], int] | None = None
-    #: One result of the chunks' results, which come one by one, in the order of `cut`. A
+    #: The share of its runs beside others: "urgent", four times a "normal" one's worker seconds, or
+    #: "background", a quarter of that.
+    priority: str = "normal"
+    #: How many of its chunks may be at work at once, over all runs and nodes; None for any number.
+    at_once: int | None = None
+    #: Whether it makes use of chance: `function` gets a keyword `seed` then, an integer from 0 to
+    #: 2**63 - 1 of the run's seed and the chunk's place alone. A run with the same seed and chunk
+    #: size comes to the same.
+    seed: bool = False
+    #: Makes one result of the chunks', which come one by one, in the order of `cut`. A
     #: worker calls it, as a task of its own, so it may take its time.
     combine: Callable[[Iterable[Any]], Any] = the_only_one
-    #: The combined result as people read it.
-    show: Callable[[Any], str] = plain
+    #: Whether `combine` makes sense of a part of the results, too: a number so far, a table of the
+    #: rows that there are, a picture with gaps. While a run is at work and somebody looks at it, a
+    #: worker calls it with the results of the chunks that are done, in the order of `cut`, at most
+    #: every 2 s. A result does not tell which chunk it is of: where that matters, let it say so.
+    partial: bool = False
+    #: The combined result as people look at it: a text, or a Table, Series, Picture or File of
+    #: `compute.shapes`, or a dict of these by name; never HTML. Without it the site finds out:
+    #: a list of dicts or of rows, or a dict of lists, is a table; a list of numbers is drawn; bytes
+    #: are a picture or a file. `combine` may return such a shape itself, with rows or bytes that
+    #: come from a generator: they are written as they come, up to MAX_RESULT_MB.
+    show: Callable[[Any], str | Shape | Mapping[str, Any]] = plain
 
     def __str__(self) -> str:
         return self.name
@@ -96,17 +121,16 @@ class Computation:
     # --- the form -----------------------------------------------------------------------
 
     def made(self, form: type[Form], data: Any = None) -> Form:
-        """A form of this computation's, filled in and cleaned if there is something given;
-        ComputationError if its code raises, or cleans to anything but fields by name."""
+        """The computation's form, filled in and cleaned if there is data; ComputationError if
+        its code raises, or cleans to anything but fields by name."""
         with self.blaming("form"):
-            made = form(data)
-            if made.is_bound and made.is_valid() and not isinstance(made.cleaned_data, dict):
+            made: Form = files.attached(form(data))
+            if made.is_bound and made.is_valid() and not isinstance(files.settled(made), dict):
                 self.blame("form", f"cleaned to {described(made.cleaned_data)}; make it a dict")
         return made
 
     def filled_in(self, given: filled.Given | None, parameters: dict[str, Any]) -> filled.Given:
-        """What the form was filled in with, of a run that kept that, or as far as the
-        parameters tell it."""
+        """The texts of a run's form: those that it kept, or as far as the parameters tell."""
         if given is not None:
             return given
         with self.blaming("form"):
@@ -122,7 +146,7 @@ class Computation:
         return form.cleaned_data
 
     def check_fit(self, form: forms.Form, parameters: dict[str, Any]) -> None:
-        """DoesNotFitError unless a form has cleaned to what once were these parameters."""
+        """DoesNotFitError if a form refuses what once gave these parameters, or lacks one."""
         with self.blaming("form"):
             if refusal := refusal_of(form):
                 raise DoesNotFitError(f"{self} does not take this any more. {refusal.detail}")
@@ -138,14 +162,14 @@ class Computation:
         except (KeyboardInterrupt, ComputationError):
             raise
         except BaseException as error:  # an author's code may raise anything, SystemExit too
-            if isinstance(error, OperationalError | InterfaceError) and not database_answers():
+            if is_away(error) and not database_answers():
                 raise
             raise ComputationError(f"{self}: its `{which}` raised {one_line(error)}") from error
 
     # --- the callables, each held to what it has to return ------------------------------
 
     def titled(self, parameters: dict[str, Any]) -> str:
-        """What a run is called, at most 200 characters; ComputationError if `title` fails."""
+        """A run's name, at most 200 characters; ComputationError if `title` fails."""
         title = self.call("title", **parameters)
         if not isinstance(title, str) or not title.strip():
             self.blame("title", f"returned {described(title)}; it has to return a text")
@@ -178,18 +202,26 @@ class Computation:
                 )
         return list(chunks)
 
-    def words_for(self, result: Any) -> str:
-        """The result as people read it, at most LONGEST characters.
+    def shown_as(self, result: Any) -> str | Shapes:
+        """What `show` makes of the result: a text of at most SHOWN_CHARS, or shapes by name.
 
-        ComputationError if `show` fails.
+        ComputationError if it fails, or returns neither.
         """
         shown = self.call("show", result)
-        if not isinstance(shown, str):
-            self.blame("show", f"returned {described(shown)}; it has to return a text")
-        return shorten(shown, LONGEST)
+        if isinstance(shown, str):
+            return shorten(shown, SHOWN_CHARS)
+        with self.blaming("show"):
+            found = shape_of(shown)
+        if isinstance(found, Value):
+            self.blame(
+                "show",
+                f"returned {described(shown)}; it has to return a text, a Table, Series, Picture "
+                "or File of compute.shapes, or a dict of these by name",
+            )
+        return found if isinstance(found, dict) else {"": found}
 
     def call(self, which: str, /, *args: Any, **kwargs: Any) -> Any:
-        """What one of them returns; ComputationError if it raises."""
+        """The result of one of them, by its name; ComputationError if it raises."""
         with self.blaming(which):
             return getattr(self, which)(*args, **kwargs)
 
@@ -206,17 +238,9 @@ def database_answers() -> bool:
 
 
 def described(value: Any) -> str:
-    """A value in a sentence: what kind it is, and the beginning of how it is written."""
+    """A value in a sentence: the beginning of its repr, and its kind."""
     try:
         written = shorten(repr(value), 60)
     except Exception:  # whatever a __repr__ may raise
         written = "…"
     return f"{written} ({type(value).__name__})"
-
-
-def sampled_speed(computation: Computation) -> float | None:
-    """How much of the length is done in a second, here and now; None without a sample."""
-    if computation.sample is None:
-        return None
-    arguments, length = computation.sample
-    return length / min(repeat(lambda: computation.function(*arguments), number=1, repeat=3))

@@ -1,38 +1,39 @@
-"""Whether a computation is declared as `Computation` asks, looked at when the code is loaded.
+"""Checks that a computation is declared as `Computation` asks, when the code is loaded.
 
-A declaration is code that somebody wrote lately: it may hold anything. What is wrong with it
-is a `Problem`, told by a system check, in the log and on the first page; nothing in here
-raises. The registry (compute/computations) leaves out what has one, so that the rest works.
+A declaration is code that somebody wrote lately: it may hold anything. Each fault is a
+`Problem`, which a system check, the log and the first page tell; nothing in here raises. The
+registry (compute/computations) leaves out a computation that has one, so that the rest works.
 """
 
 from __future__ import annotations
 
-import inspect
-import pickle
 import re
-from collections.abc import Callable, Iterator
-from math import inf
-from numbers import Real
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from django import forms
 from django.db import DatabaseError
 from django.utils.functional import Promise
 
+from .authored import cannot_take, is_async, is_positive, shown, survives, takes_keyword
 from .computation import Computation
+from .form_faults import faults_of
 from .forms import form_for
 from .queue.call import path_of
-from .queue.text import one_line, shorten
+from .queue.sharing import Priority
+from .queue.text import one_line
 
-#: What an address takes (`<slug:name>`), a column of 100 characters, and a terminal, for
-#: which a word that begins with a hyphen is an option.
+#: Names that fit an address (`<slug:name>`), a column of 100 characters, and a terminal,
+#: which takes a word that begins with a hyphen for an option.
 NAME = re.compile(r"[a-zA-Z0-9_][-a-zA-Z0-9_]{0,99}", re.ASCII)
-#: What the site itself reads from an address or a form beside a computation's fields.
-TAKEN = ("chunk_size", "task_id", "csrfmiddlewaretoken", "page", "state", "q")
+#: Names that the site itself reads from an address or a form beside a computation's fields.
+TAKEN = ("chunk_size", "task_id", "csrfmiddlewaretoken", "from", "page", "state", "q")
+#: Of what is limited there is a row for each that may be at work at once.
+MAX_AT_ONCE = 10_000
 
 
 class Problem(NamedTuple):
-    """What is wrong with a declaration, and what to do: one sentence each."""
+    """A fault of a declaration, and what to do about it: one sentence each."""
 
     id: str
     sentence: str
@@ -56,7 +57,7 @@ def problems_of(computation: Computation, file: str) -> list[Problem]:
     """All that is wrong with a computation that this file declares."""
     called = f"{file}, computation {shown(getattr(computation, 'name', None))}"
     problems = []
-    for check in (name, texts, function, pieces, form, callables, sample):
+    for check in (name, texts, function, pieces, chance, form, callables, sample, share):
         try:
             found = list(check(computation))
         except Exception as error:  # whatever an author's object may raise when it is looked at
@@ -76,7 +77,7 @@ def name(computation: Computation) -> Iterator[Wrong]:
 
 
 def texts(computation: Computation) -> Iterator[Wrong]:
-    for what in ("line", "unit"):
+    for what in ("line", "about", "unit"):
         value = getattr(computation, what)
         if not isinstance(value, str | Promise):
             yield Wrong("compute.W008", f"`{what}` is {shown(value)}", "Give it a text.")
@@ -100,6 +101,30 @@ def pieces(computation: Computation) -> Iterator[Wrong]:
         yield Wrong(
             "compute.W005", f"it has `{there}` and no `{absent}`", "Declare both or neither."
         )
+    if not isinstance(computation.partial, bool):
+        why = f"`partial` is {shown(computation.partial)}"
+        yield Wrong("compute.W005", why, "Give it True or False.")
+    elif computation.partial and computation.cut is None:
+        why = "it has `partial` and no `cut`"
+        yield Wrong("compute.W005", why, "What runs in one piece has no part: leave it out.")
+
+
+def chance(computation: Computation) -> Iterator[Wrong]:
+    if not isinstance(computation.seed, bool):
+        yield Wrong(
+            "compute.W005", f"`seed` is {shown(computation.seed)}", "Give it True or False."
+        )
+    elif computation.seed and not takes_keyword(computation.function, "seed"):
+        yield Wrong(
+            "compute.W004",
+            "it has `seed`, and `function` takes no keyword of that name",
+            "Let it take one, beside the arguments of a chunk: def function(first, last, seed).",
+        )
+
+
+def own_keywords(computation: Computation) -> dict[str, Any]:
+    """The keywords that `function` gets besides, as a call would have them."""
+    return {"seed": 0} if computation.seed is True else {}
 
 
 def form(computation: Computation) -> Iterator[Wrong]:
@@ -117,23 +142,19 @@ def form(computation: Computation) -> Iterator[Wrong]:
         yield Wrong("compute.W006", why, "It has to be made without arguments, and with data.")
         return
     for field in made.fields:
-        if field in TAKEN:
+        if field in TAKEN or (field == "seed" and computation.seed is True):
             why = f"`form` has a field {shown(field)}, a name that the site uses itself"
             yield Wrong("compute.W006", why, "Give the field another name.")
-    if made.is_multipart():
-        yield Wrong(
-            "compute.W006",
-            "`form` asks for a file, which no run keeps",
-            "Let it ask for where the file is.",
-        )
+    yield from (Wrong("compute.W006", *fault) for fault in faults_of(made))
 
 
 def callables(computation: Computation) -> Iterator[Wrong]:
-    """Those that get the form's fields take exactly these; `combine` and `show` one thing."""
+    """Callables that get the form's fields take exactly these; `combine` and `show` one thing."""
     names = fields_of(computation)
     if names is None:
         return
     fields = dict.fromkeys(names)
+    own = own_keywords(computation)
     calls: list[tuple[str, tuple[Any, ...], dict[str, Any], str]]
     calls = [("title", (), fields, ", ".join(fields))]
     if computation.length is not None:
@@ -141,13 +162,16 @@ def callables(computation: Computation) -> Iterator[Wrong]:
     if computation.cut is not None:
         calls.append(("cut", (None,), fields, ", ".join(["chunk_size", *fields])))
     else:
-        calls.append(("function", tuple(fields), {}, ", ".join(fields)))
+        calls.append(("function", tuple(fields), own, ", ".join([*fields, *own])))
     calls += [("combine", (None,), {}, "the results"), ("show", (None,), {}, "one result")]
     for what, arguments, keywords, given in calls:
         value = getattr(computation, what)
         if not callable(value):
             if what != "function":  # told of already
                 yield Wrong("compute.W005", f"`{what}` is {shown(value)}", "Give it a function.")
+        elif what != "function" and is_async(value):
+            why = f"`{what}` is an `async def`, and `function` alone is awaited"
+            yield Wrong("compute.W005", why, "Make it a plain `def`.")
         elif refusal := cannot_take(value, *arguments, **keywords):
             yield Wrong(
                 "compute.W005",
@@ -172,52 +196,29 @@ def sample(computation: Computation) -> Iterator[Wrong]:
             "Give it the arguments of one call, as a tuple, and their length, over nought: "
             "((1, 1000), 1000).",
         )
-    elif refusal := cannot_take(computation.function, *given[0]):
+    elif refusal := cannot_take(computation.function, *given[0], **own_keywords(computation)):
         why = f"`function` can't be called with its `sample`: {refusal}"
         yield Wrong("compute.W007", why, "Give the arguments of one call.")
 
 
-# --- shared by the checks ---------------------------------------------------------------
+def share(computation: Computation) -> Iterator[Wrong]:
+    priority: Any = computation.priority
+    if not (isinstance(priority, str) and priority in Priority.values):
+        names = ", ".join(map(repr, Priority.values))
+        yield Wrong("compute.W010", f"`priority` is {shown(priority)}", f"Give it one of: {names}.")
+    at_once: Any = computation.at_once
+    whole = isinstance(at_once, int) and not isinstance(at_once, bool)
+    if not (at_once is None or (whole and 1 <= at_once <= MAX_AT_ONCE)):
+        yield Wrong(
+            "compute.W010",
+            f"`at_once` is {shown(at_once)}",
+            f"Give it a whole number from 1 to {MAX_AT_ONCE:,}, or leave it out.",
+        )
 
 
 def fields_of(computation: Computation) -> list[str] | None:
-    """The names of what the form cleans; None if that can't be known."""
+    """The names of the form's fields; None if they can't be known."""
     try:
         return list(computation.form().fields)
     except Exception:  # told of by `form`, or the database is not there yet
         return None
-
-
-def cannot_take(function: Callable[..., Any], /, *arguments: Any, **keywords: Any) -> str | None:
-    """Why a function refuses such a call; None if it takes it, or won't tell (builtins)."""
-    try:
-        signature = inspect.signature(function)
-    except (TypeError, ValueError):
-        return None
-    try:
-        signature.bind(*arguments, **keywords)
-    except TypeError as error:
-        return str(error)
-    return None
-
-
-def is_positive(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and 0 < float(value) < inf
-
-
-def survives(value: object) -> bool:
-    """Whether it can be sent to a worker."""
-    try:
-        pickle.loads(pickle.dumps(value))
-    except Exception:
-        return False
-    return True
-
-
-def shown(value: object) -> str:
-    """As its author wrote it, in one line."""
-    try:
-        text = value.__qualname__ if inspect.isroutine(value) else repr(value)
-    except Exception:  # whatever a __repr__ may raise
-        text = f"<{type(value).__name__}>"
-    return shorten(" ".join(text.split()), 100)

@@ -1,8 +1,9 @@
-"""A form field for whole numbers, as strict as a reference has to be."""
+"""Form fields for numbers, as strict as a reference has to be."""
 
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 
 from django import forms
 
@@ -12,13 +13,20 @@ DIGITS = re.compile(r"[0-9]+", re.ASCII)
 
 
 class WholeNumberField(forms.CharField):
-    """Plain ASCII digits, of which int() would read far more: "١٢", " 7 ", "1_000".
+    """Plain ASCII digits and nothing else that int() would read: "١٢", " 7 ", "1_000".
 
     `message` is the sentence that a client gets back for anything else.
     """
 
-    def __init__(self, message: str, *, max_value: int | None = None, **kwargs: object) -> None:
-        self.max_value = max_value
+    def __init__(
+        self,
+        message: str,
+        *,
+        min_value: int = 0,
+        max_value: int | None = None,
+        **kwargs: object,
+    ) -> None:
+        self.min_value, self.max_value = min_value, max_value
         super().__init__(
             strip=False,
             error_messages={"required": message, "invalid": message},
@@ -37,4 +45,33 @@ class WholeNumberField(forms.CharField):
         number = int(digits.lstrip("0")[:MAX_DIGITS] or 0)
         if self.max_value is not None and number > self.max_value:
             raise forms.ValidationError(f"Give a {self.label} of at most {self.max_value:,}.")
+        if number < self.min_value:
+            raise forms.ValidationError(f"Give a {self.label} of at least {self.min_value:,}.")
         return number
+
+
+class ExactField(forms.CharField):
+    """A decimal number, kept exactly as a Decimal: ASCII digits, with or without a point and an
+    exponent, and so neither NaN nor infinite. What is left out is `initial`.
+
+    `message` is the sentence that a client gets back for anything else.
+    """
+
+    NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[-+]?[0-9]{1,3})?", re.ASCII | re.I)
+    MAX_CHARS = 100
+
+    def __init__(self, message: str, *, initial: Decimal, **kwargs: object) -> None:
+        super().__init__(
+            initial=initial,
+            required=False,
+            error_messages={"invalid": message},
+            widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+            **kwargs,  # type: ignore[arg-type]
+        )
+        self.validators = []
+
+    def to_python(self, value: object) -> Decimal:  # type: ignore[override]
+        text = str(value).strip() if value not in self.empty_values else str(self.initial)
+        if len(text) > self.MAX_CHARS or not self.NUMBER.fullmatch(text):
+            raise forms.ValidationError(self.error_messages["invalid"], code="invalid")
+        return Decimal(text)

@@ -1,4 +1,4 @@
-"""For one version: the name in the queue of a task which the version before had here."""
+"""For one version: the name in the queue of a task that the version before had here."""
 
 from .web.passwords import send_links
 

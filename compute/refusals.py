@@ -19,7 +19,7 @@ class Refusal(NamedTuple):
 
 
 def refusal_of(form: forms.Form) -> Refusal | None:
-    """What is wrong with a form that was filled in; None if nothing is."""
+    """The errors of a form that was filled in; None if it has none."""
     if not form.errors:
         return None
     sentences = {name: str(errors[0]) for name, errors in form.errors.items()}

@@ -17,24 +17,24 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 from django_q.models import Schedule
 
-from .models import MailAsked, Run, Sweep, notes
+from .models import MailAsked, Run, Sweep, Upload, notes
 from .queue import retention as queue
 from .queue.retention import Pruned, Removed
 
-#: What the schedule calls, by the name that a migration gave it.
+#: The function that the schedule calls, by the name that a migration gave it.
 SCHEDULED = "compute.retention.prune_a_share"
 #: Seconds that a worker gives to it at a time, and until the next time if more is left.
-SHARE, REST = 3, 60
-#: How long others have their turn, as a multiple of what a step took: in a worker, which
-#: cannot do anything else meanwhile, and in a process of its own, which can wait.
+SHARE_S, REST_S = 3, 60
+#: How long others have their turn, as a multiple of a step's time: in a worker, which can do
+#: nothing else meanwhile, and in a process of its own, which can wait.
 BRISK, GENTLE = 1, 19
 
 
 def prune_a_share() -> dict[str, int]:
-    """What the schedule runs: removes what it can in a moment, and comes again for the rest."""
-    removed, finished = prune(settings.RUN_RETENTION_DAYS, SHARE, BRISK)
+    """The schedule's task: removes what it can in SHARE_S, and comes again for the rest."""
+    removed, finished = prune(settings.RUN_RETENTION_DAYS, SHARE_S, BRISK)
     if not finished:
-        soon = timezone.now() + timedelta(seconds=REST)
+        soon = timezone.now() + timedelta(seconds=REST_S)
         schedule = Schedule.objects.filter(func=SCHEDULED, next_run__gt=soon)
         schedule.update(next_run=soon)
     return dict(+removed)
@@ -43,19 +43,25 @@ def prune_a_share() -> dict[str, int]:
 def prune(
     days: float, seconds: float | None = None, ease: float = GENTLE, dry: bool = False
 ) -> Pruned:
-    """Remove what ended so many days ago, 0 being for ever; no longer than `seconds`, see
+    """Remove what ended so many days ago; 0 days keep it for ever. At most for `seconds`, see
     `queue.prune`."""
     return queue.prune(steps(days, dry), seconds, ease)
 
 
 def steps(days: float, dry: bool = False) -> Iterator[Removed]:
     yield from session_steps(dry)
+    yield from queue.left_over_steps(with_a_run, dry)
+    if not dry:  # first what an earlier share has had no time for
+        yield from queue.given_up_steps()
     if days:
         yield from steps_before(timezone.now() - timedelta(days=days), dry)
+    yield from upload_steps(dry)
+    if not dry:
+        yield from queue.given_up_steps()
 
 
 def session_steps(dry: bool) -> Iterator[Removed]:
-    """Sessions that have ended, and what was noted for an hour only."""
+    """Sessions that have ended, and notes that are kept for an hour only."""
     now = timezone.now()
     over: dict[str, QuerySet[Any]] = {
         "sessions": Session.objects.filter(expire_date__lt=now),
@@ -70,8 +76,18 @@ def session_steps(dry: bool) -> Iterator[Removed]:
             yield Counter({name: old.filter(pk__in=pks).delete()[0]})
 
 
+def upload_steps(dry: bool) -> Iterator[Removed]:
+    """Files that nobody has started anything with for a day, or that are not whole by then."""
+    stale = Upload.objects.stale()
+    if dry:
+        yield Counter(uploads=stale.count())
+        return
+    while pks := list(stale.values_list("pk", flat=True)[: queue.BATCH]):
+        yield Counter(uploads=stale.filter(pk__among=pks).remove_unused())
+
+
 def steps_before(before: datetime, dry: bool) -> Iterator[Removed]:
-    notes.settle()  # notes what has ended and nobody has looked at since
+    notes.settle()  # notes runs that have ended and that nobody has looked at since
     yield from run_steps(before, dry)
     yield from queue.steps(before, with_a_run, dry)
     runs = Run.objects.filter(sweep=OuterRef("pk"))
@@ -80,9 +96,10 @@ def steps_before(before: datetime, dry: bool) -> Iterator[Removed]:
 
 
 def with_a_run(groups: Collection[str]) -> set[str]:
-    """Those that are the chunks of a run, or what combines them: they go with it."""
+    """The groups that are a run's chunks, or its combine task, and uploads: they go with it."""
     ids = Run.objects.of_groups(set(groups)).values_list("task_id", "combine_id")
-    return {each for pair in ids for each in pair}
+    uploads = Upload.objects.filter(pk__among=groups).values_list("pk", flat=True)
+    return {*uploads, *(each for pair in ids for each in pair)}
 
 
 def old_runs(before: datetime) -> QuerySet[Run]:
@@ -110,7 +127,7 @@ def run_steps(before: datetime, dry: bool) -> Iterator[Removed]:
 
 
 def remove(task_ids: list[str], before: datetime, dry: bool) -> Removed:
-    """Runs with their chunks, those that nobody is retrying at this moment.
+    """Remove runs with their chunks, but none that somebody is retrying at this moment.
 
     The chunks are locked first and the run after them, as a retry does.
     """
@@ -121,6 +138,12 @@ def remove(task_ids: list[str], before: datetime, dry: bool) -> Removed:
     ended = list(runs.values_list("task_id", "combine_id", "pk"))
     groups = {each for *ids, _ in ended for each in ids}
     removed = queue.remove(groups - {""}, dry)
+    pks = [pk for _, _, pk in ended]
+    others = Run.objects.exclude(pk__in=pks).filter(uploads=OuterRef("pk"))
+    theirs = Upload.objects.filter(runs__in=pks).exclude(Exists(others)).distinct()
+    uploads = list(theirs.values_list("pk", flat=True))
+    removed += Counter(uploads=len(uploads))
     if not dry:
-        Run.objects.filter(pk__in=[pk for _, _, pk in ended]).delete()
+        Run.objects.filter(pk__in=pks).delete()
+        Upload.objects.filter(pk__among=uploads).remove_unused()
     return removed + Counter(runs=len(ended))

@@ -1,4 +1,5 @@
-"""Runs retried, combined or cancelled many at a time, in the admin and in a terminal."""
+"""Runs retried, combined, cancelled, paused and preferred many at a time, in the admin and in a
+terminal."""
 
 from __future__ import annotations
 
@@ -21,6 +22,18 @@ def combine_all(keys: list[int], by: str) -> Done:
     return carry_out(by, (combine, batches(Run.objects.filter(pk__among=keys))))
 
 
+def pause_all(keys: list[int], by: str) -> Done:
+    return Done(pause(keys, by))  # one update, however many chunks they have
+
+
+def resume_all(keys: list[int], by: str) -> Done:
+    return Done(resume(keys, by))
+
+
+def prioritize_all(priority: str, keys: list[int], by: str) -> Done:
+    return Done(Run.objects.filter(pk__among=keys).flows.prioritize(priority))
+
+
 def retry(keys: list[int], by: str) -> int:
     """How many failed tasks of these runs are queued again."""
     return retries.retry_all(Run.objects.filter(pk__among=keys))
@@ -34,6 +47,15 @@ def combine(keys: list[int], by: str) -> int:
 def cancel(keys: list[int], by: str) -> int:
     """How many unfinished tasks of these runs are withdrawn or stopped."""
     return Run.objects.filter(pk__among=keys).cancel(by)
+
+
+def pause(keys: list[int], by: str) -> int:
+    """How many of these runs, those that are unfinished, are paused."""
+    return Run.objects.filter(pk__among=keys).unfinished().flows.pause()
+
+
+def resume(keys: list[int], by: str) -> int:
+    return Run.objects.filter(pk__among=keys).flows.filter(paused=True).resume()
 
 
 def batches(runs: RunQuerySet) -> Iterator[list[int]]:

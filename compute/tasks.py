@@ -1,4 +1,4 @@
-"""What the queue runs: plain functions. No Django in here.
+"""The tutorial's tasks: plain functions that the queue runs. No Django in here.
 
 The loops stand for any heavy computation, so there is no clever formula in their
 place. A task is a callable whose arguments can be pickled and whose result nobody

@@ -1,4 +1,4 @@
-"""What a computation returns, as plain data that JSON and both databases keep.
+"""A computation's result as plain data that JSON and both databases keep.
 
 msgspec makes plain data of dataclasses, enums, dates, UUIDs, decimals, sets and tuples.
 This adds numpy, subclasses, and the refusal of what would get lost: a refusal names the
@@ -12,6 +12,7 @@ import json
 import math
 import sys
 from collections.abc import Mapping, Sequence, Set
+from datetime import date, time
 from typing import Any
 
 import msgspec
@@ -21,11 +22,16 @@ MOST_DIGITS = sys.int_info.default_max_str_digits
 TOO_LONG = 10**MOST_DIGITS
 #: Levels of lists and dicts in each other.
 MOST_LEVELS = 100
-#: Bytes of JSON.
+#: Bytes of JSON that are made at once; a larger result is written in pieces.
 MOST_BYTES = 16 * 1024 * 1024
+#: Bytes of JSON up to which a result is small: a row of a run has it, and a check's JSON.
+SMALL_BYTES = 64 * 1024
 
 WORDS = {math.inf: "Infinity", -math.inf: "-Infinity"}
 BYTES = (bytes, bytearray, memoryview)
+
+#: Plain data as JSON, in UTF-8 without blanks.
+as_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 
 class NotKeptError(ValueError):
@@ -35,9 +41,20 @@ class NotKeptError(ValueError):
 def kept(value: Any) -> Any:
     """The value as None, booleans, numbers, texts, lists and dicts with texts as keys.
 
-    NotKeptError for all that has no such form, or takes over MOST_BYTES. Whatever the
-    value's own code raises while it is read comes through.
+    NotKeptError if it has no such form, or takes over MOST_BYTES. An error that the value's
+    own code raises while it is read comes through.
     """
+    result = plain_data(value)
+    size = len(json.dumps(result))
+    if size > MOST_BYTES:
+        raise NotKeptError(
+            f"the result takes {size:,} bytes as JSON, and {MOST_BYTES:,} are kept; return less"
+        )
+    return result
+
+
+def plain_data(value: Any, path: Sequence[Any] = (), first: int = 0) -> Any:
+    """The same of any size; a refusal says its place in what is at this path, from item `first`."""
     unknown: dict[int, tuple[bytearray, str]] = {}
 
     def simpler(part: Any) -> Any:
@@ -52,17 +69,13 @@ def kept(value: Any) -> Any:
         plain = msgspec.to_builtins(value, builtin_types=BYTES, enc_hook=simpler)
     except RecursionError:
         raise NotKeptError(too_deep()) from None
-    result = walked(plain, [], unknown)
-    size = len(json.dumps(result))
-    if size > MOST_BYTES:
-        raise NotKeptError(
-            f"the result takes {size:,} bytes as JSON, and {MOST_BYTES:,} are kept; return less"
-        )
-    return result
+    if isinstance(plain, list | tuple):
+        return [walked(part, [*path, at], unknown) for at, part in enumerate(plain, first)]
+    return walked(plain, list(path), unknown)
 
 
 def kept_or_text(value: Any) -> Any:
-    """The same; of what can't be kept a text that says so."""
+    """The same, or a text that says so of a value that can't be kept."""
     try:
         return kept(value)
     except Exception as error:  # whatever the value's own code may raise
@@ -70,14 +83,16 @@ def kept_or_text(value: Any) -> Any:
 
 
 def simpler_form(part: Any) -> tuple[Any] | None:
-    """What msgspec doesn't know in a form that it does, in a tuple; None if there is none."""
-    # Of a subclass only the value is kept.
+    """A part that msgspec doesn't know in a form that it does, in a tuple; None without one."""
+    # A subclass's value is kept, and nothing else of it.
     if isinstance(part, str):
         return (str.__getitem__(part, slice(None)),)
     if isinstance(part, int):
         return (int.__pos__(part),)
     if isinstance(part, float):
         return (float.__pos__(part),)
+    if isinstance(part, date | time):  # pandas' times
+        return (part.isoformat(),)
     if callable(getattr(part, "tolist", None)) and not isinstance(part, type):
         # numpy's arrays and numbers, array.array; numpy's times would become mere numbers.
         times = getattr(getattr(part, "dtype", None), "kind", "") == "M"

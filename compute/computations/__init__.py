@@ -25,19 +25,27 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: The modules that come with the site. They go first: a copy of one whose `name` was left
-#: as it was takes no run away from it. bin/check and bin/test hold them to more than others.
-OURS = ("primes", "sums")
+#: The modules that come with the site. They go first, so that a copy whose `name` was left
+#: as it was takes no run from them. bin/check and bin/test hold them to more than others.
+OURS = ("mandelbrot", "primes", "sums")
 
 
 class Loaded(NamedTuple):
     computations: dict[str, Computation]
     problems: list[Problem]
+    #: The names of those that did not come with the site.
+    own: frozenset[str] = frozenset()
 
 
 def all_computations() -> dict[str, Computation]:
     """Every computation that a module of this folder declares rightly, by name."""
     return loaded().computations
+
+
+def own_computations() -> list[Computation]:
+    """Those of them that somebody put beside the site's own examples, in the order of names."""
+    found = loaded()
+    return [each for name, each in found.computations.items() if name in found.own]
 
 
 def problems() -> list[Problem]:
@@ -59,6 +67,7 @@ def load(folders: Iterable[str], package: str) -> Loaded:
     found: dict[str, Computation] = {}
     problems: list[Problem] = []
     homes: dict[str, str] = {}
+    own: set[str] = set()
     seen: set[int] = set()
     modules = sorted(iter_modules(folders), key=lambda info: (info.name not in OURS, info.name))
     for info in modules:
@@ -90,10 +99,12 @@ def load(folders: Iterable[str], package: str) -> Loaded:
                 wrong = [Problem("compute.W003", why, "Give one of them another name.")]
             elif not wrong:
                 homes.setdefault(computation.name, file)
+                if info.name not in OURS:
+                    own.add(computation.name)
             for problem in wrong:
                 log.error("left out: %s %s", problem.sentence, problem.hint)
             problems += wrong
-    return Loaded(dict(sorted(found.items())), problems)
+    return Loaded(dict(sorted(found.items())), problems, frozenset(own))
 
 
 def declared_by(module: ModuleType) -> list[Computation]:

@@ -12,7 +12,7 @@ from compute.fields import WholeNumberField
 from compute.queue.progress import report
 
 MAX_N = 10**11
-#: Numbers sieved at a time: so many bytes of memory, however long the chunk.
+#: Numbers sieved at a time, a byte of memory each, however long the chunk.
 SEGMENT = 1 << 20
 
 
@@ -59,6 +59,14 @@ class PrimesForm(forms.Form):
 PRIMES = Computation(
     name="primes",
     line="Counts the primes up to n, with a sieve.",
+    about="""
+    The sieve of Eratosthenes, a segment after the other: each number up to the root of n that is
+    left strikes out its multiples. A chunk is a range of numbers, sieved by itself, and the counts
+    of all are added up.
+
+    Higher ranges take longer: more primes strike there. So chunks of the same size take unequal
+    time, and workers that are done take the next.
+    """,
     title=lambda n: f"primes up to {n:,}",
     form=PrimesForm,
     function=count_primes,

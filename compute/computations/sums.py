@@ -27,13 +27,17 @@ class SumForm(forms.Form):
 
 
 def title(n: int) -> str:
-    """What a sum is called wherever people read of it."""
+    """A sum's name wherever people read of it."""
     return f"sum 1–{n:,}"
 
 
 SUM = Computation(
     name="sum",
     line="Adds up all integers from 1 to n.",
+    about="""
+    There is a formula. Pretend that there is none: the loop stands for whatever your computation
+    is. A chunk is a range of integers, and the totals of all are added up.
+    """,
     title=title,
     form=SumForm,
     function=tasks.get_sum_range,
@@ -43,16 +47,19 @@ SUM = Computation(
     per_second=25e6,
     sample=((1, 200_000), 200_000),
     combine=sum,
+    partial=True,
 )
 
 BUGGY_SUM = replace(
     SUM,
     name="buggy-sum",
     line="Fails for every n of 1,234,567 or more; made for debugging.",
+    about="",
     function=tasks.get_sum_buggy,
     length=None,
     per_second=None,
     sample=None,
     cut=None,
     combine=the_only_one,
+    partial=False,
 )

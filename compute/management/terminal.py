@@ -1,9 +1,8 @@
-"""Runs in the terminal: followed with a live bar, or several of them retried or cancelled."""
+"""Runs in the terminal: followed with a live bar, or something done to several of them."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 import time
 from collections.abc import Callable
@@ -21,19 +20,23 @@ from ..given import Given, as_data, storable
 from ..models import Run, RunQuerySet
 from ..models.notes import refresh
 from ..models.plans import Plan
+from ..models.upload import use
 from ..queue import schema
 from ..queue.models import Node
+from ..queue.sharing import Priority
+from ..queue.text import number_of
 from ..refusals import refusal_of
 from ..several import batches
+from .printing import print_result
 
 #: Seconds between two looks at the run.
-LOOK = 0.2
+LOOK_S = 0.2
 #: Seconds without a queue server before it is said that there is none.
-PATIENCE = 2
+PATIENCE_S = 2
 
 
 class MigratedCommand(BaseCommand):
-    """Says so if the database lacks migrations, where it would fail for want of a table."""
+    """Says that the database lacks migrations, where it would fail for want of a table."""
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         try:
@@ -49,12 +52,25 @@ class MigratedCommand(BaseCommand):
 class RunCommand(MigratedCommand):
     """The result goes to stdout, all else to stderr; the exit code is 1 if the run fails."""
 
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--priority",
+            choices=Priority.values,
+            default="",
+            help="what it gets of the workers beside others; by default what its computation says",
+        )
+        parser.add_argument(
+            "--json",
+            action="store_true",
+            help="print a table whole, as JSON, and not its first rows",
+        )
+
     def form(self, computation: Computation, data: Given) -> ChunkSizeForm:
-        """The computation's form, filled in so; CommandError if it refuses that, or fails."""
+        """The computation's form, filled in; CommandError if it refuses the data, or fails."""
         if not all(text == storable(text) for values in data.values() for text in values):
             raise CommandError("A value is no text: it holds bytes that are no UTF-8.")
         try:
-            form = filled_in(computation, as_data(data))
+            form = filled_in(computation, as_data(data), boxes=True)
             refusal = refusal_of(form)
         except ComputationError as error:
             raise CommandError(str(error)) from error
@@ -62,14 +78,21 @@ class RunCommand(MigratedCommand):
             raise CommandError(refusal.detail)
         return form
 
-    def finish(self, form: ChunkSizeForm, plan: Callable[[], Plan]) -> None:
-        """Start what is planned, follow it to its end and print what came of it. Ctrl-C leaves
-        it going."""
+    def finish(
+        self, form: ChunkSizeForm, plan: Callable[[], Plan], priority: str, as_json: bool = False
+    ) -> None:
+        """Start the planned run, follow it to its end and print its result. Ctrl-C leaves it
+        going."""
         try:
-            run = plan().start()
+            run = plan()._replace(priority=priority).start()
         except ComputationError as error:
             raise CommandError(str(error)) from error
-        Run.objects.filter(pk=run.pk).update(given=form.given)
+        run.given = form.given
+        Run.objects.filter(pk=run.pk).update(given=run.given)
+        use(run)
+        if run.seed is not None:
+            same = f" --chunk-size {run.chunk_size}" if run.chunk_size else ""
+            self.stderr.write(f"To repeat it exactly: --seed {run.seed}{same}")
         try:
             follow(run)
         except (KeyboardInterrupt, OperationalError, InterfaceError) as error:
@@ -82,7 +105,7 @@ class RunCommand(MigratedCommand):
             sys.exit(130 if isinstance(error, KeyboardInterrupt) else 1)
         if run.state != Run.State.DONE:
             raise CommandError(run.error())
-        self.stdout.write(json.dumps(run.result))
+        print_result(run, self.stdout, self.stderr, as_json)
 
 
 def follow(run: Run) -> None:
@@ -105,13 +128,13 @@ def follow(run: Run) -> None:
             rate = length * progress.fraction / elapsed
             bar.update(
                 shown,
-                # One task may say nothing between start and end: a bar without an end, then.
+                # A single task may report nothing until it ends: then the bar has no total.
                 total=1 if run.chunks > 1 or progress.fraction else None,
                 completed=progress.fraction,
-                chunks=f"{progress.done:,} of {progress.total:,} chunks",
+                chunks=f"{progress.done:,} of {number_of(progress.total, 'chunk')}",
                 rate=f"{intword(int(rate))}/s" if rate else "",
             )
-            if elapsed > PATIENCE and not warned and not Node.objects.alive().exists():
+            if elapsed > PATIENCE_S and not warned and not Node.objects.alive().exists():
                 warned = True
                 bar.console.print(
                     "No queue server is running, so the run waits. Start one in another "
@@ -119,14 +142,15 @@ def follow(run: Run) -> None:
                     soft_wrap=True,
                 )
             if run.state == Run.State.IN_PROGRESS:
-                time.sleep(LOOK)
+                time.sleep(LOOK_S)
 
 
 class RunsCommand(MigratedCommand):
     """Does something to runs that are named, or to all in a state; none is left out in silence."""
 
-    #: What to do to the runs of some keys, on behalf of somebody; how many chunks it changed.
+    #: Changes the runs with these keys on behalf of somebody; how many chunks it changed.
     step: Callable[[list[int], str], int]
+    #: Is said at the end: {count}, {chunks} or {failed} changed, of {runs} that were chosen.
     done: str
     #: The state of the runs that --all and --computation mean.
     without_ids: str
@@ -139,7 +163,10 @@ class RunsCommand(MigratedCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         chosen = self.chosen(options["runs"], options["computation"], options["all"])
         count = sum(self.step(batch, "the operator") for batch in batches(chosen))
-        self.stdout.write(self.done.format(count=count, runs=chosen.count()))
+        runs = number_of(chosen.count(), "run")
+        chunks, failed = number_of(count, "chunk"), number_of(count, "failed chunk")
+        told = self.done.format(count=f"{count:,}", chunks=chunks, failed=failed, runs=runs)
+        self.stdout.write(told)
 
     def chosen(self, ids: list[str], computation: str | None, everything: bool) -> RunQuerySet:
         if sum(map(bool, (ids, computation, everything))) != 1:

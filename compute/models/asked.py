@@ -1,4 +1,4 @@
-"""What a person asked for: the part of a run that is there before it has begun."""
+"""The part of a run that is there before it has begun: what a person asked for."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.db import models
 from django.db.models.functions import Now
 from django.urls import reverse
 
-from .. import values
+from .. import files, values
 from ..computation import Computation, ComputationError
 from ..computations import all_computations
 from ..given import Given
@@ -33,6 +33,9 @@ class Asked(models.Model):
     title = models.CharField(max_length=200)
     chunk_size = models.BigIntegerField(null=True, help_text="Empty for a run of one task.")
     chunks = models.PositiveIntegerField(default=1)
+    seed = models.BigIntegerField(
+        null=True, help_text="What its chunks' chance is made of; empty without chance."
+    )
     why = models.CharField(
         max_length=300, blank=True, help_text="Why the site chose this chunk size, if it did."
     )
@@ -64,7 +67,7 @@ class Asked(models.Model):
         null=True,
         on_delete=models.SET_NULL,
         related_name="+",
-        # A user can be deleted by code that does not know of this yet.
+        # Code of the version before, which lacks this column, may delete the user.
         db_constraint=False,
         help_text="Who was signed in.",
     )
@@ -85,11 +88,18 @@ class Asked(models.Model):
     class Meta:
         abstract = True
 
-    def __str__(self) -> str:
-        return self.title
-
     def get_absolute_url(self) -> str:
         return f"{reverse('check', args=[self.computation])}?task_id={self.task_id}"
+
+    @property
+    def sharer(self) -> str:
+        """With whom others share the workers: an account, or else a session or an address.
+
+        Empty for who has none, as in a terminal.
+        """
+        if self.account_id is not None:
+            return f"account {self.account_id}"
+        return self.client or self.address
 
     def length(self) -> int | None:
         """How much there is to do, as its computation says of its parameters.
@@ -105,7 +115,7 @@ class Asked(models.Model):
             return None
 
     def filled_in(self) -> Given:
-        """What the form was filled in with; ComputationError if it can't tell (any more)."""
+        """The texts of its form; ComputationError if its code can't tell them (any more)."""
         computation = all_computations().get(self.computation)
         return computation.filled_in(self.given, self.parameters) if computation else {}
 
@@ -117,4 +127,4 @@ def function_of(computation: Computation) -> str:
 
 def as_kept(parameters: dict[str, Any]) -> dict[str, Any]:
     """Parameters as a run's row has them."""
-    return {name: values.kept_or_text(each) for name, each in parameters.items()}
+    return {name: values.kept_or_text(files.told(each)) for name, each in parameters.items()}

@@ -1,7 +1,7 @@
-"""What a run will take, as far as it can be told before it has: work, and room for its rows.
+"""Estimates of what a run will take, before it has: work, and room for its rows.
 
-Nothing here promises to be right. An estimate of work that was wrong is corrected by what
-the run has used; one of room is on the safe side.
+Nothing here promises to be right. A wrong estimate of work is corrected by what the run has
+used; that of room is on the safe side.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import json
 from typing import Any, NamedTuple
 
 from django.conf import settings
-from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.db.models.functions import Cast, Length
 from django_q.models import OrmQ
@@ -19,12 +18,12 @@ from .. import chunking
 from ..computation import Computation
 from ..queue.models import Node
 from ..queue.overview import Use
+from .asked import as_kept
 from .run import Run
 from .speed import speed_of
-from .states import RunState
 
 #: How many of the last runs tell how long the chunks of the next take.
-LATELY = 5
+RUNS_ASKED = 5
 
 #: Bytes that a run's own row and its session's take with their indexes, and each of its
 #: chunks: job and package while it is queued, job and task after its end. Measured as the
@@ -34,14 +33,14 @@ LATELY = 5
 #: 1,294 and 1,221, 1,655 and 2,523. (`bin/test tests/models/test_estimates.py -s` does it again.)
 RUN_BYTES, CHUNK_BYTES = 1500, 2200
 #: Characters of a package in the queue that those figures contain.
-PACKAGE = 600
-#: How often what is longer, a parameter or a chunk's argument, is kept: parameters with the
-#: run, as they were given and as they were cleaned; arguments with job and task.
+PACKAGE_CHARS = 600
+#: How often longer parameters and arguments are kept: parameters with the run, as they were
+#: given and as they were cleaned; a chunk's arguments with job and task.
 COPIES = 2
 
 
 class Cost(NamedTuple):
-    """What starting something would add to what is unfinished and kept."""
+    """The unfinished runs, chunks and work, and the kept bytes, that a start would add."""
 
     runs: int = 1
     chunks: int = 1
@@ -69,8 +68,8 @@ def cost_of(
     chunk_size: int | None = None,
     whole: bool = False,
 ) -> Cost:
-    """Of one run, in chunks of this size or of the one that the site would choose; `whole`
-    if it is one task in any case."""
+    """The cost of one run, in chunks of this size or of the one that the site would choose;
+    `whole` if it is one task in any case."""
     chunks, speed, field = 1, 0.0, ""
     seconds: float | None = None
     length = computation.length_of(parameters)
@@ -90,7 +89,7 @@ def cost_of(
 
 
 def cost_of_sweep(computation: Computation, parameters: dict[str, Any], sizes: list[int]) -> Cost:
-    """Of runs of all these sizes, one after another: at a time one, and the finest's chunks."""
+    """The cost of runs in all these sizes: one at a time, so the finest's chunks at most."""
     one = cost_of(computation, parameters, sizes[0])
     length = computation.length_of(parameters) or 0
     chunks = [-(-length // size) for size in sizes]
@@ -111,25 +110,24 @@ def field_of(parameters: dict[str, Any], length: int) -> str:
 def as_lately(computation: Computation, chunks: int) -> float | None:
     """Seconds of so many chunks if each takes as long as those of the slowest run lately.
 
-    For what has no speed: it has no length, or its chunks are trifles.
+    For a computation without a speed: it has no length, or its chunks are trifles.
     """
-    done = Run.objects.filter(
-        computation=computation.name, state=RunState.DONE, work_seconds__gt=0, chunks__gt=0
-    )
+    done = Run.objects.done_lately(computation.name).filter(work_seconds__gt=0, chunks__gt=0)
     each = models.F("work_seconds") / Cast("chunks", models.FloatField())
-    lately = done.order_by("-id").annotate(each=each)[:LATELY]
+    lately = done.order_by("-id").annotate(each=each)[:RUNS_ASKED]
     slowest = lately.aggregate(slowest=models.Max("each"))["slowest"]
     return None if slowest is None else chunks * slowest
 
 
 def kept(chunks: int, parameters: dict[str, Any], packages: int = 0) -> int:
     """Bytes of a run's rows; `packages` is how many characters there are in the queue, if known."""
-    given = len(json.dumps(parameters, cls=DjangoJSONEncoder))
-    return RUN_BYTES + chunks * CHUNK_BYTES + COPIES * (given + max(0, packages - chunks * PACKAGE))
+    given = len(json.dumps(as_kept(parameters)))
+    longer = max(0, packages - chunks * PACKAGE_CHARS)
+    return RUN_BYTES + chunks * CHUNK_BYTES + COPIES * (given + longer)
 
 
 def note(run: Run, cost: Cost) -> None:
-    """Write down with a run that has just been queued what it will take."""
+    """Write on a run that has just been queued what it will take."""
     queued = run.jobs.order_by().values_list("queue_id", flat=True)
     packages = OrmQ.objects.filter(pk__among=list(queued))
     length = packages.aggregate(length=models.Sum(Length("payload")))["length"]
@@ -141,8 +139,8 @@ def note(run: Run, cost: Cost) -> None:
 def left(expected: float, use: Use, known: bool) -> float:
     """Worker seconds that a run still takes, by what was expected and what it has used.
 
-    Where it has used more than was expected, the rest goes on as it went. So it does, of one
-    whose speed is not known, as soon as a chunk has ended.
+    The rest goes on as it went if the run has used more than was expected, or if its speed is
+    not known and a chunk has ended.
     """
     if use.seconds > expected or (use.ended and not known):
         done = use.fraction

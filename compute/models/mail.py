@@ -1,4 +1,4 @@
-"""Who has asked for a mail lately."""
+"""Mails that were asked for lately."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from django.db.models.functions import Now
 
 
 class MailAsked(models.Model):
-    """Somebody has asked for a mail: from where, or to whom, as a hash. Kept for an hour."""
+    """A mail was asked for: from this address, or to it, as a hash. Kept for an hour."""
 
     key = models.CharField(max_length=32)
     asked_at = models.DateTimeField(db_default=Now())

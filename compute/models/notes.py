@@ -1,4 +1,4 @@
-"""What a run notes of its jobs: its state, its result, and when it ended.
+"""A run's notes of its jobs: its state, its result, and when it ended.
 
 The jobs decide: `refresh` reads them under a lock on the run's row, so that a note is never older
 than a retry. When all chunks are done it queues, once, the task that makes one result of theirs
@@ -11,18 +11,21 @@ import logging
 from collections.abc import Collection
 from datetime import datetime
 
-from django.db import InterfaceError, OperationalError, models, transaction
-from django_q.models import OrmQ
+from django.db import models, transaction
 from django_q.tasks import async_task
 
-from .. import values
-from ..computation import LONGEST, plain
+from ..computation import SHOWN_CHARS, plain
 from ..computations import all_computations
 from ..queue import overview
+from ..queue.away import is_away
+from ..queue.broker import sharing
 from ..queue.models import Job, JobQuerySet, JobState
 from ..queue.results import plain_result
 from ..queue.text import shorten
+from ..shapes import Value, shape_of
+from ..values import NotKeptError
 from .combining import combine
+from .keeping import small
 from .run import Run
 from .states import Progress, RunState
 
@@ -33,7 +36,7 @@ NOTED = ("state", "result", "shown", "combine_id", "trouble", "finished_at", "wo
 
 
 def refresh(run: Run) -> Progress:
-    """Note what the jobs say by now; tells how many chunks are where, too.
+    """Note what the jobs say by now; returns how many chunks are where.
 
     Calls nothing of an author's. DoesNotExist if the run has been removed.
     """
@@ -43,23 +46,23 @@ def refresh(run: Run) -> Progress:
         if locked.state != RunState.DONE:
             judge(locked, progress)
             locked.save(update_fields=NOTED)
-    for name in NOTED:  # what goes with this progress, even if it is out of date by now
+    for name in NOTED:  # they go with this progress, even if they are out of date by now
         setattr(run, name, getattr(locked, name))
     return progress
 
 
 def refresh_if_possible(run: Run) -> None:
-    """The same where others wait for their turn: what is wrong with this run is logged.
+    """The same where other runs wait for their turn: an error with this one is logged.
 
-    One that has been removed meanwhile needs nothing.
+    A run that has been removed meanwhile needs nothing.
     """
     try:
         refresh(run)
     except Run.DoesNotExist:
         pass
-    except (OperationalError, InterfaceError):
-        raise
-    except Exception:
+    except Exception as error:
+        if is_away(error):
+            raise
         log.exception("%s: it can't be noted", run.task_id)
 
 
@@ -84,8 +87,8 @@ def unfinished() -> int:
 def settle() -> None:
     """Note the end of runs whose jobs have settled, and start what combines their chunks.
 
-    A node does so when it has settled a run's last chunk; this finds what one that was
-    killed at that moment left behind. A run that can't be noted keeps no other from it.
+    A node does so when it has settled a run's last chunk; this finds the runs of a node that
+    was killed at that moment. A run that can't be noted does not keep others from it.
     """
     unsettled = Job.objects.unsettled()
     marked = Run.objects.filter(state=RunState.IN_PROGRESS).defer("result", "parameters", "given")
@@ -98,7 +101,7 @@ def settle() -> None:
 def at_work(groups: Collection[str]) -> None:
     """Note that these groups have something to do again, whatever they had come to.
 
-    In few statements for however many runs, inside the transaction that queues it: a
+    In few statements for any number of runs, inside the transaction that queues the work: a
     `refresh` that reads older rows has noted them before this one, or waits for its commit.
     """
     runs = Run.objects.exclude(state=RunState.DONE).order_by("pk")  # no two wait in a ring
@@ -128,7 +131,7 @@ def judge(run: Run, progress: Progress) -> None:
 
 
 def end(run: Run, jobs: JobQuerySet, prefix: str = "") -> None:
-    """It ends without a result, as one of these jobs did."""
+    """End it without a result, as one of these jobs ended."""
     cancelled = jobs.filter(state=JobState.CANCELLED).first()
     run.state = RunState.CANCELLED if cancelled else RunState.ERROR
     run.trouble = (f"{prefix}{cancelled.error}" if cancelled else prefix)[:500]
@@ -141,24 +144,28 @@ def ended_at(run: Run, jobs: JobQuerySet) -> datetime:
 
 
 def take_plain_result(run: Run) -> bool:
-    """Take a single task's result as it is, if that needs no code of an author's."""
+    """Take a single task's result as it is, if that needs no code of an author's: a small value,
+    and none that has a shape to be shown as, which a worker writes."""
     computation = all_computations().get(run.computation)
     if computation and computation.show is not plain:
         return False
     found = plain_result(run.task_id)
-    if found is None:
+    if found is None or not isinstance(shape_of(found[0]), Value):
         return False
     try:
-        run.result = values.kept(found[0])
-    except values.NotKeptError as error:
+        kept = small(found[0])
+        if kept is None:
+            return False
+        (run.result,) = kept
+    except NotKeptError as error:
         run.state, run.trouble = RunState.ERROR, str(error)[:500]
     else:
-        run.state, run.shown = RunState.DONE, shorten(plain(found[0]), LONGEST)
+        run.state, run.shown = RunState.DONE, shorten(plain(found[0]), SHOWN_CHARS)
     return True
 
 
 def look_at_combining(run: Run) -> None:
-    """See how far the task is that combines the chunks; queue it if there is none."""
+    """See how far the combine task is; queue it if there is none."""
     job = run.combine_job
     if job is None or job.state == JobState.DONE:  # done, and yet dropped its result
         queue_combining(run)
@@ -171,16 +178,9 @@ def look_at_combining(run: Run) -> None:
 
 
 def queue_combining(run: Run) -> None:
-    """Queue what combines the chunks, at the run's place: where its first chunk stood.
-
-    At the end of the queue it would wait for all that came after the run.
-    """
+    """Queue the combine task in the run's flow, at whose end it is alone."""
     name = f"{shorten(run.title, 80)}, combined"
-    # By itself and not by a path: a node of the version before leaves it to others.
-    run.combine_id = async_task(combine, run.task_id, task_name=name)
-    place = run.jobs.aggregate(first=models.Min("queue_id"))["first"]
-    if place is not None and not OrmQ.objects.filter(pk=place).exists():
-        combining = Job.objects.filter(pk=run.combine_id)
-        OrmQ.objects.filter(pk__in=combining.values("queue_id")).update(id=place)
-        run.jobs.filter(queue_id=place).update(queue_id=None)
-        combining.update(queue_id=place)
+    # The function and not its path: a node of the version before leaves it to others.
+    run.combine_id = async_task(
+        combine, run.task_id, task_name=name, broker=sharing(key=run.task_id)
+    )

@@ -1,4 +1,4 @@
-"""What is about to be started: in which chunks, and how a run of it begins."""
+"""Runs that are about to start: in which chunks, and how they begin."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from django.conf import settings
 from django.db import DatabaseError, transaction
 from django_q.tasks import async_task
 
-from .. import chunking
+from .. import chance, chunking
 from ..computation import Computation, ComputationError
+from ..queue.broker import DatabaseBroker, set_apart, sharing
 from ..queue.fanout import async_iter
 from ..queue.models import Node
 from ..queue.text import one_line
@@ -22,9 +23,9 @@ from .speed import speed_of
 
 
 class Plan(NamedTuple):
-    """A run that can be started: what an author's callables have said of it.
+    """A run that can be started, as an author's callables have told it.
 
-    Made before the transaction that queues it, so that none is held over their code.
+    Made before the transaction that queues it, so that none is held while their code runs.
     """
 
     computation: Computation
@@ -36,15 +37,23 @@ class Plan(NamedTuple):
     chunk_size: int | None = None
     length: int | None = None
     why: str = ""
+    #: The seed that its chunks' are made of; None for a computation without.
+    seed: int | None = None
+    #: Its priority beside others; empty for the one that its computation says.
+    priority: str = ""
 
     def start(self) -> Run:
         """Queue it; run and tasks, or nothing. ComputationError if its arguments can't travel."""
+        broker = shared(self.computation, self.priority)
+        named: dict[str, Any] = {"task_name": self.title, "broker": broker}
+        own = chance.keywords(self.seed, len(self.chunks))
         try:
             with transaction.atomic():
                 if self.chunk_size is None:
-                    task_id = async_task(self.function, *self.chunks[0], task_name=self.title)
+                    task_id = async_task(self.function, *self.chunks[0], **named, **own[0])
                 else:
-                    task_id = async_iter(self.function, self.chunks, task_name=self.title)
+                    named["q_options"] = {"keywords": own}
+                    task_id = async_iter(self.function, self.chunks, **named)
                 return run_of(
                     task_id,
                     self.computation,
@@ -53,6 +62,7 @@ class Plan(NamedTuple):
                     chunk_size=self.chunk_size,
                     chunks=len(self.chunks),
                     why=self.why,
+                    seed=self.seed,
                 )
         except DatabaseError:
             raise
@@ -62,12 +72,31 @@ class Plan(NamedTuple):
             ) from error
 
 
+def shared(computation: Computation, priority: str = "") -> DatabaseBroker:
+    """Puts a run's tasks in a flow of its own, as its computation says."""
+    name = computation.name
+    return sharing(
+        priority=priority or computation.priority,
+        at_once=computation.at_once,
+        pool=f"computation {name}" if computation.at_once else "",
+        kind=name,
+    )
+
+
 def plan(
-    computation: Computation, parameters: dict[str, Any], chunk_size: int | None = None
+    computation: Computation,
+    parameters: dict[str, Any],
+    chunk_size: int | None = None,
+    seed: int | None = None,
 ) -> Plan:
-    """A computation cut into chunks if it can be; ComputationError if its code is wrong."""
+    """A computation cut into chunks if it can be; ComputationError if its code is wrong.
+
+    What makes use of chance gets this seed, or one that is drawn.
+    """
+    if computation.seed and seed is None:
+        seed = chance.drawn()
     if computation.cut is None:
-        return plan_one(computation, computation.function, parameters)
+        return plan_one(computation, computation.function, parameters, seed)
     why = ""
     if chunk_size is None:
         chunk_size, why = best_chunk_size(computation, parameters)
@@ -81,19 +110,23 @@ def plan(
         chunk_size,
         computation.length_of(parameters),
         why,
+        seed,
     )
 
 
 def plan_one(
-    computation: Computation, function: Callable[..., Any], parameters: dict[str, Any]
+    computation: Computation,
+    function: Callable[..., Any],
+    parameters: dict[str, Any],
+    seed: int | None = None,
 ) -> Plan:
     """One task that does it all, called with the parameters."""
-    title = computation.titled(parameters)
-    return Plan(computation, function, parameters, title, [tuple(parameters.values())])
+    title, chunks = computation.titled(parameters), [tuple(parameters.values())]
+    return Plan(computation, function, parameters, title, chunks, seed=seed)
 
 
 def best_chunk_size(computation: Computation, parameters: dict[str, Any]) -> tuple[int, str]:
-    """What the site chooses for something that can be cut, and why."""
+    """The chunk size that the site chooses for something that can be cut, and why."""
     length = computation.length_of(parameters)
     return chunking.best_chunk_size(
         1 if length is None else length,
@@ -120,4 +153,6 @@ def run_of(
     elif not run.jobs.exclude(queue_id=None).exists():  # they ran in the request (`sync=True`)
         combine(task_id)
         run.refresh_from_db()
+    elif run.chunk_size is None and not run.flow.exists():  # the tutorial just queues a task
+        set_apart(task_id, shared(computation))
     return run

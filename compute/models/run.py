@@ -7,14 +7,26 @@ from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
+from django.db.models.functions import Coalesce
 
 from .. import values
-from ..computation import LONGEST, plain
-from ..queue.models import Job, JobQuerySet, JobState
-from ..queue.results import in_order
+from ..computation import SHOWN_CHARS, plain
+from ..queue import overview
+from ..queue.models import Flow, Job, JobQuerySet, JobState
+from ..queue.results import short_results
+from ..queue.sharing import FlowQuerySet
 from ..queue.text import shorten
 from .asked import Asked
 from .states import Progress, RunState
+
+#: Characters of the name that its owner gives a run, and of the note.
+NAME_CHARS, NOTE_CHARS = 100, 2_000
+
+#: So many runs tell how fast a computation is, or nobody does.
+LATELY = 1_000
+
+#: Before the id of a run, the line in which parts of its result are made (`partial`).
+SO_FAR = "so far of "
 
 
 class RunQuerySet(models.QuerySet["Run"]):
@@ -26,11 +38,28 @@ class RunQuerySet(models.QuerySet["Run"]):
     def chunks(self) -> JobQuerySet:
         return Job.objects.filter(group__in=self.order_by().values("task_id"))
 
+    def unfinished(self) -> RunQuerySet:
+        return self.filter(state=RunState.IN_PROGRESS)
+
+    def done_lately(self, computation: str) -> RunQuerySet:
+        """The last runs of a computation that are done, and no more: it may be that none of them
+        tells what somebody wants to know."""
+        done = self.filter(computation=computation, state=RunState.DONE)
+        # As a place: of `IN` Postgres may make a walk through all runs there are.
+        last = done.order_by("-id").values("pk")[LATELY - 1 : LATELY]
+        return done.filter(pk__gte=Coalesce(models.Subquery(last), 0))
+
+    @property
+    def flows(self) -> FlowQuerySet:
+        """The lines in which their tasks wait."""
+        return Flow.objects.filter(key__in=self.order_by().values("task_id"))
+
     def cancel(self, by: str) -> int:
         """Withdraw what waits and stop what runs; how many jobs that were."""
         combining = self.exclude(combine_id="").order_by().values("combine_id")
         reason = f"cancelled by {by}"
         jobs = self.chunks().cancel(reason)
+        Job.objects.filter(pk__in=self.order_by().values("so_far__task_id")).cancel(reason)
         return jobs + Job.objects.filter(pk__in=combining).cancel(reason)
 
 
@@ -47,6 +76,16 @@ class Run(Asked):
     result = models.JSONField(encoder=DjangoJSONEncoder, null=True, help_text="Exact, of any size.")
     shown = models.TextField(
         blank=True, default="", db_default="", help_text="The result as people read it."
+    )
+    name = models.CharField(
+        max_length=NAME_CHARS,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="What its owner calls it; else it is called by its title.",
+    )
+    note = models.TextField(
+        blank=True, default="", db_default="", help_text="What its owner notes of it."
     )
     combine_id = models.CharField(
         max_length=32,
@@ -69,6 +108,8 @@ class Run(Asked):
         ordering = ["-id"]
         indexes = [
             models.Index(fields=["state", "-id"], name="run_state"),
+            models.Index(fields=["computation", "-id"], name="run_computation"),
+            models.Index(fields=["computation", "state", "-id"], name="run_kind_state"),
             models.Index(fields=["finished_at"], name="run_finished"),  # what is old, for pruning
             models.Index(  # whose combine task has ended
                 fields=["combine_id"], name="run_combine", condition=~models.Q(combine_id="")
@@ -77,6 +118,9 @@ class Run(Asked):
             models.Index(fields=["owner"], name="run_owner"),  # what a session has started
         ]
 
+    def __str__(self) -> str:
+        return self.name or self.title
+
     @property
     def took(self) -> float | None:
         """Seconds from its start to its end; None before that."""
@@ -84,8 +128,24 @@ class Run(Asked):
 
     @property
     def status(self) -> str:
-        """Its state as programs are told it, who know of no cancelling."""
+        """Its state for programs, to which a cancelled run is one that failed."""
         return RunState.ERROR if self.state == RunState.CANCELLED else self.state
+
+    @property
+    def flow(self) -> FlowQuerySet:
+        """The line in which its tasks wait; none for a run of the version before."""
+        return Flow.objects.filter(key=self.task_id)
+
+    def share(self) -> None:
+        """Have its flow count for who has it run."""
+        if self.sharer:
+            self.flow.update(client=self.sharer)
+
+    @property
+    def spent(self) -> float:
+        """Worker seconds that it has had, as far as nodes have written them down."""
+        seconds: float | None = self.flow.aggregate(spent=models.Sum("seconds"))["spent"]
+        return overview.pace(self.task_id).work if seconds is None else seconds
 
     @property
     def jobs(self) -> JobQuerySet:
@@ -94,18 +154,18 @@ class Run(Asked):
     def check_it_is_there(self) -> None:
         """Raise DoesNotExist if the run has been removed since it was read.
 
-        Asked where chunks are missing: it is removed together with them, so what would be
-        said of it would be wrong.
+        Asked where chunks are missing: a run is removed together with them, so anything that
+        is said of it would be wrong.
         """
         Run.objects.only("pk").get(pk=self.pk)
 
     @property
     def combine_job(self) -> Job | None:
-        """What makes one result of its chunks'; None until it is queued."""
+        """The job that combines its chunks; None until it is queued."""
         return Job.objects.filter(pk=self.combine_id).first() if self.combine_id else None
 
     def everything(self) -> JobQuerySet:
-        """All its jobs: its chunks, and what combines them."""
+        """All its jobs: its chunks, and the one that combines them."""
         ids = [self.combine_id] if self.combine_id else []
         return Job.objects.filter(models.Q(group=self.task_id) | models.Q(pk__in=ids))
 
@@ -122,12 +182,15 @@ class Run(Asked):
         under_way = self.jobs.under_way() if counts[JobState.RUNNING] else 0.0
         return Progress(done, self.chunks - done - open_, self.chunks, under_way)
 
-    def results(self) -> list[Any]:
-        """One result a chunk, in the order of the ranges; only of chunks that are done."""
-        results = [values.kept_or_text(result) for result in in_order(self.task_id)]
+    def results(self) -> list[Any] | None:
+        """One result a chunk, in the order of the ranges; only of chunks that are done. None if one
+        of them is large, for this is asked by a web process."""
+        results = short_results(self.task_id)
+        if results is None:
+            return None
         if len(results) < self.chunks:
             self.check_it_is_there()
-        return results
+        return [values.kept_or_text(result) for result in results]
 
     def error(self) -> str | None:
         """Why the run is not done, in one line."""
@@ -142,13 +205,16 @@ class Run(Asked):
             return "its chunks have been removed"
         if self.chunks == 1:
             return first.error
-        return (
-            f"{bad.count():,} of {self.chunks:,} chunks failed, the first being "
-            f"number {first.number:,}: {first.error}"
-        )
+        count = bad.count()
+        which = "" if count == 1 else "the first being "
+        of_all = f"{count:,} of {self.chunks:,} chunks failed"
+        return f"{of_all}, {which}number {first.number:,}: {first.error}"
 
     def failures(self) -> JobQuerySet:
         return self.jobs.filter(state=JobState.FAILED)
+
+    def cancelled(self) -> JobQuerySet:
+        return self.jobs.filter(state=JobState.CANCELLED)
 
     def is_combining(self, progress: Progress) -> bool:
         """Whether all chunks are done, and their results are being combined."""
@@ -156,15 +222,15 @@ class Run(Asked):
 
     @property
     def readable(self) -> str:
-        """The result as people read it; of one that older code has noted, as Python prints it."""
-        return self.shown or shorten(plain(self.result), LONGEST)
+        """The result as people read it; if older code noted it, as Python prints it."""
+        return self.shown or shorten(plain(self.result), SHOWN_CHARS)
 
     @property
     def brief(self) -> str:
-        """The same in a list, which has read no more than the beginning of the result."""
+        """The same for a list, which has read the beginning of the result and no more."""
         began: str = self.shown or getattr(self, "began", None) or ""
         return f"{int(began):,}" if re.fullmatch("[0-9]{1,40}", began) else began
 
     def cancel(self, by: str) -> int:
         """Withdraw what waits and stop what runs; how many jobs that were."""
-        return self.everything().cancel(f"cancelled by {by}")
+        return Run.objects.filter(pk=self.pk).cancel(by)

@@ -8,16 +8,16 @@ from django.db import models, transaction
 from django.db.models.functions import Now
 from django_q.tasks import async_task
 
-from ..computation import Computation, sampled_speed
+from ..computation import Computation
 from ..computations import all_computations
 from ..queue.call import UnknownHereError, path_of
 from ..queue.text import shorten
+from ..trying import sampled_speed
 from .run import Run
-from .states import RunState
 
-#: Seconds that the chunks of a run take on average if they say how fast a worker is, and
-#: how many such runs are asked.
-TELLING, TOLD = 0.05, 5
+#: Seconds that a run's chunks have to take on average to tell how fast a worker is, and how
+#: many such runs are asked.
+TELLING_S, RUNS_ASKED = 0.05, 5
 
 
 def speed_of(computation: Computation) -> float | None:
@@ -28,13 +28,11 @@ def speed_of(computation: Computation) -> float | None:
     """
     if computation.length is None:
         return None
-    told = Run.objects.filter(
-        computation=computation.name,
-        state=RunState.DONE,
-        work_seconds__gt=TELLING * models.F("chunks"),
+    told = Run.objects.done_lately(computation.name).filter(
+        work_seconds__gt=TELLING_S * models.F("chunks")
     )
     speeds = []
-    for run in told.order_by("-id").defer("result", "shown")[:TOLD]:
+    for run in told.order_by("-id").defer("result", "shown")[:RUNS_ASKED]:
         length = run.length()
         if length and run.work_seconds:
             speeds.append(length / run.work_seconds)
@@ -50,8 +48,8 @@ class SpeedManager(models.Manager["Speed"]):
         return rows.values_list("per_second", flat=True).first()
 
     def ask(self) -> None:
-        """Have workers try the samples that none has tried yet; of two who ask at the same
-        moment both may, which does no harm."""
+        """Have workers try the samples that none has tried yet. Two nodes that ask at the same
+        moment may both get theirs tried, which does no harm."""
         tried = dict(self.values_list("computation", "sample"))
         for computation in all_computations().values():
             if computation.sample is None or tried.get(computation.name) == sample_of(computation):
@@ -79,7 +77,7 @@ class Speed(models.Model):
 
 
 def sample_of(computation: Computation) -> str:
-    """What a speed was found out with; other code or another sample is tried anew."""
+    """The function and the sample that gave a speed; another of them is tried anew."""
     return shorten(f"{path_of(computation.function)} {computation.sample!r}", 1_000)
 
 

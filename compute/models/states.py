@@ -20,7 +20,7 @@ class Progress(NamedTuple):
     done: int
     failed: int  # cancelled ones too: they will not become done by themselves
     total: int
-    #: The chunks at work say this of themselves, each from 0 to 1, added up.
+    #: How far the chunks at work say they are, each from 0 to 1, added up.
     under_way: float = 0.0
 
     @property

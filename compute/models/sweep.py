@@ -16,11 +16,12 @@ from . import estimates
 from .plans import Plan, plan
 from .run import Run
 from .states import RunState
+from .upload import use
 
 
 class SweepManager(models.Manager["Sweep"]):
     def settle(self) -> None:
-        """See to the next run of those that have none at work."""
+        """Queue the next run of each sweep that has none at work."""
         at_work = Run.objects.filter(sweep=models.OuterRef("pk"), state=RunState.IN_PROGRESS)
         for sweep in self.filter(ended=False).exclude(models.Exists(at_work)):
             sweep.queue_advance()
@@ -29,8 +30,8 @@ class SweepManager(models.Manager["Sweep"]):
 class Sweep(models.Model):
     """The same computation in chunks of several sizes, a run for each, one after another.
 
-    The end of a run queues a task that starts the next; what a node that dies in between
-    leaves, another's look around finds. `advance` may be called at any time, by anyone.
+    The end of a run queues a task that starts the next. If a node dies in between, another
+    finds the sweep when it looks around. `advance` may be called at any time, by anyone.
     """
 
     computation = models.CharField(max_length=100)
@@ -66,7 +67,7 @@ class Sweep(models.Model):
         return f"{self.computation}, {len(self.sizes)} chunk sizes"
 
     def queue_advance(self) -> None:
-        """Let a worker start the next run; asked once, whoever else asks meanwhile."""
+        """Let a worker start the next run; queued once, however many ask for it meanwhile."""
         with transaction.atomic():
             sweep = Sweep.objects.select_for_update().get(pk=self.pk)
             waiting = Job.objects.filter(pk=sweep.advance_id).unsettled()
@@ -78,8 +79,8 @@ class Sweep(models.Model):
     def advance(self) -> None:
         """Start the next run unless one is at work; a run that did not succeed ends it all.
 
-        Calls the computation's code, so not under a lock: of two who do this at the same
-        time one starts the run.
+        Calls the computation's code, so without a lock: if two workers do this at the same
+        time, one of them starts the run.
         """
         states = list(self.run_set.values_list("state", flat=True))
         if self.ended or RunState.IN_PROGRESS in states:
@@ -101,21 +102,19 @@ class Sweep(models.Model):
             sweep.start(first, cost)
 
     def start(self, first: Plan, cost: estimates.Cost) -> None:
-        """Start a run of it, which belongs to whom the sweep does."""
+        """Start a run of it, with the sweep's owner."""
         run = first.start()
-        Run.objects.filter(pk=run.pk).update(
-            sweep=self,
-            owner=self.owner,
-            client=self.client,
-            address=self.address,
-            account=self.account_id,
-            given=self.given,
-        )
+        run.sweep, run.given = self, self.given
+        for name in ("owner", "client", "address", "account_id"):
+            setattr(run, name, getattr(self, name))
+        run.save()
+        use(run)
+        run.share()
         estimates.note(run, cost)
 
 
 def advance(pk: int) -> None:
-    """The task that starts the next run of a sweep. One whose code fails ends it."""
+    """The task that starts the next run of a sweep; an error of the author's code ends it."""
     sweep = Sweep.objects.filter(pk=pk).first()
     if sweep is None:
         return

@@ -10,5 +10,5 @@ from compute.several import cancel
 class Command(RunsCommand):
     help = "Withdraws what waits of runs, and stops what runs, however much there is."
     step = staticmethod(cancel)
-    done = "Cancelled {count:,} chunk(s) of {runs:,} run(s)."
+    done = "Cancelled {chunks} of {runs}."
     without_ids = Run.State.IN_PROGRESS

@@ -19,12 +19,13 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.db.models.functions import Cast
 from picklefield.fields import PickledObject, PickledObjectField
 
+from compute.queue.contents import Part
 from compute.queue.models import Node
 
 SOURCE = "source"
-#: Rows written in one call.
-BATCH = 1_000
-#: What migrations fill by themselves, and what is replaced by the source's.
+#: Rows read and written at a time; of large contents parts, which are half a megabyte each.
+BATCH, PARTS = 1_000, 8
+#: Tables that migrations fill by themselves; the source's rows replace theirs.
 MADE_BY_MIGRATIONS = {"contenttypes.ContentType", "auth.Permission", "django_q.Schedule"}
 
 Model = type[models.Model]
@@ -90,12 +91,16 @@ def copy(model: Model) -> int:
     insert = f"INSERT INTO {quote(model._meta.db_table)} ({columns}) VALUES ({places})"  # noqa: S608
     rows = read(model)
     with connection.cursor() as cursor:
-        while batch := list(islice(rows, BATCH)):
+        while batch := list(islice(rows, batch_of(model))):
             cursor.executemany(insert, batch)
     count = model._base_manager.count()
     if count != model._base_manager.using(SOURCE).count():
         raise CommandError(f"Not all rows of {model._meta.label} arrived.")
     return count
+
+
+def batch_of(model: Model) -> int:
+    return PARTS if model is Part else BATCH
 
 
 def read(model: Model) -> Iterator[list[Any]]:
@@ -108,7 +113,7 @@ def read(model: Model) -> Iterator[list[Any]]:
         for field in fields
     ]
     rows: Any = model._base_manager.using(SOURCE).order_by("pk")
-    for row in rows.values_list(*wanted).iterator():
+    for row in rows.values_list(*wanted).iterator(chunk_size=batch_of(model)):
         yield [
             field.get_db_prep_save(
                 PickledObject(value) if field.attname in pickled and value is not None else value,
@@ -119,7 +124,7 @@ def read(model: Model) -> Iterator[list[Any]]:
 
 
 def reset_sequences() -> None:
-    """The next row gets an id that none has."""
+    """Let the next row get an id that no other has."""
     with connection.cursor() as cursor:
         for statement in connection.ops.sequence_reset_sql(no_style(), all_models()):
             cursor.execute(statement)

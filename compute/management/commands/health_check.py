@@ -12,7 +12,7 @@ from django.core.management import BaseCommand, CommandError, CommandParser
 from compute.web import health
 
 #: Seconds that the web process has to answer.
-PATIENCE = 5
+PATIENCE_S = 5
 
 
 class Command(BaseCommand):
@@ -33,12 +33,12 @@ class Command(BaseCommand):
 
 
 def web_is_wrong() -> str | None:
-    """What is wrong with the web process of this host, if anything is."""
+    """The fault of this host's web process; None if it answers."""
     address = f"http://127.0.0.1:{settings.PORT}/healthz"
     hosts = [name.lstrip(".") for name in settings.ALLOWED_HOSTS if name != "*"]
     request = Request(address, headers={"Host": hosts[0]} if hosts else {})
     try:
-        with build_opener(ProxyHandler({})).open(request, timeout=PATIENCE):
+        with build_opener(ProxyHandler({})).open(request, timeout=PATIENCE_S):
             return None
     except (OSError, HTTPException) as error:
         return f"{address} does not answer: {error}"

@@ -1,4 +1,4 @@
-"""`manage.py prune`: removes what is old now, where the schedule would take its time."""
+"""`manage.py prune`: removes at once what is old, where the schedule takes its time."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from django.core.management import CommandError, CommandParser
 from django.db import connection
 
 from compute.management.terminal import MigratedCommand
+from compute.queue.text import number_of
 from compute.retention import prune
 
 
@@ -39,7 +40,11 @@ class Command(MigratedCommand):
         if options["vacuum"] and connection.vendor != "sqlite":
             raise CommandError("--vacuum is for SQLite; Postgres does that by itself.")
         removed, _ = prune(options["days"], dry=options["dry_run"])
-        counts = [f"{count:,} {what}" for what, count in sorted(removed.items()) if count]
+        counts = [
+            number_of(count, what.removesuffix("s"))
+            for what, count in sorted(removed.items())
+            if count
+        ]
         verb = "Would remove" if options["dry_run"] else "Removed"
         kept = "" if options["days"] else " 0 days keep runs and tasks for ever."
         self.stdout.write(f"{verb}: {', '.join(counts) or 'nothing'}.{kept}")

@@ -1,4 +1,4 @@
-"""`manage.py release`: what has to happen before a new version serves."""
+"""`manage.py release`: the steps before a new version serves."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from django.db import connection
 from compute.queue.engines.postgres.sessions import own_connection
 from compute.web import statics
 
-#: Any number that nobody else of this database locks.
+#: Any number that nobody else locks in this database.
 LOCK = 7_205_759_403
 
 
@@ -27,10 +27,10 @@ class Command(BaseCommand):
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
-        """Of several releases at the same time, on any machine, one goes on and the others wait.
+        """Let one of several releases go on, on any machine, while the others wait.
 
-        On Postgres, which knows at once when the one that holds the lock has died. Its
-        connection is the lock's own, so that no migration can lose it.
+        Only on Postgres, which knows at once when the release that holds the lock has died. The
+        lock has a connection of its own, so that no migration can lose it.
         """
         if connection.vendor != "postgresql":
             yield

@@ -1,4 +1,4 @@
-"""`manage.py retry RUN …`: what has failed of some runs, or of all, once more."""
+"""`manage.py retry RUN …`: does the failed chunks of some runs, or of all, once more."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ from compute.several import retry
 class Command(RunsCommand):
     help = "Queues the failed chunks of runs again, however many there are."
     step = staticmethod(retry)
-    done = "Queued {count:,} failed chunk(s) of {runs:,} run(s) again."
+    done = "Queued {failed} of {runs} again."
     without_ids = Run.State.ERROR

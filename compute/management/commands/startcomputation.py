@@ -14,13 +14,29 @@ from django.core.management import BaseCommand, CommandError, CommandParser
 from compute.computations import all_computations
 
 TEMPLATES = Path(__file__).parent.parent / "startcomputation"
+#: The kinds of examples, by the names of their folders of templates, each with a word on it.
+KINDS = {
+    "number": "adds up, and comes to one number",
+    "table": "comes to a table, which one takes away",
+    "picture": "draws a picture, a part in each chunk",
+    "files": "reads a file that is uploaded",
+    "chance": "makes use of chance that can be repeated",
+    "http": "waits for a server, for several pages at a time",
+}
 
 
 class Command(BaseCommand):
-    help = "Writes compute/computations/NAME.py and its test, to be changed into your own."
+    help = (
+        "Writes compute/computations/NAME.py and its test, to be changed into your own. The kinds: "
+        + "; ".join(f"{kind} {what}" for kind, what in KINDS.items())
+        + "."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name", metavar="NAME", help="small letters, digits and hyphens")
+        parser.add_argument(
+            "--kind", choices=KINDS, default="number", help="what to begin with; number if left out"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         name = options["name"]
@@ -45,6 +61,7 @@ class Command(BaseCommand):
             "constant": module.upper(),
         }
         for path, template in files.items():
-            path.write_text(Template((TEMPLATES / template).read_text()).substitute(names))
+            text = (TEMPLATES / options["kind"] / template).read_text()
+            path.write_text(Template(text).substitute(names))
             self.stdout.write(f"wrote {path.relative_to(settings.BASE_DIR)}")
         self.stdout.write(f"Its page: /compute/{name}/. Now write there what it shall do.")

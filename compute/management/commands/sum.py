@@ -24,6 +24,7 @@ class Command(RunCommand):
         parser.add_argument("n", metavar="N", help="a whole number in plain digits")
         parser.add_argument("--split", action="store_true", help="cut the sum into chunks")
         parser.add_argument("--chunk-size", metavar="K", help="numbers in a chunk; needs --split")
+        super().add_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["chunk_size"] and not options["split"]:
@@ -34,4 +35,4 @@ class Command(RunCommand):
             plan = partial(plans.plan, SUM, form.parameters, form.cleaned_data["chunk_size"])
         else:
             plan = partial(plans.plan_one, SUM, tasks.get_sum, form.parameters)
-        self.finish(form, plan)
+        self.finish(form, plan, options["priority"], options["json"])

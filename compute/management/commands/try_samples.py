@@ -16,7 +16,8 @@ from django.db import connections
 
 from compute.computation import Computation
 from compute.computations import all_computations
-from compute.queue.text import one_line
+from compute.queue.text import number_of, one_line
+from compute.trying import called
 
 #: Seconds that a sample may take; one is meant to take some milliseconds.
 LIMIT_S = 10
@@ -40,11 +41,11 @@ class Command(BaseCommand):
                 )
                 self.stderr.write(str(told))
         if failed:
-            raise CommandError(f"{failed} sample(s) did not work.")
+            raise CommandError(f"{number_of(failed, 'sample')} did not work.")
 
 
 def trouble_with(computation: Computation, seconds: float = LIMIT_S) -> str | None:
-    """What a sample did instead of working; None if it worked."""
+    """How a sample failed; None if it worked."""
     connections.close_all()  # no process may inherit one
     context = get_context("fork")
     here, there = context.Pipe(duplex=False)
@@ -72,7 +73,7 @@ def call_sample(
     os.setpgid(0, 0)
     arguments, _ = computation.sample or ((), 1)
     try:
-        pickle.dumps(computation.function(*arguments))
+        pickle.dumps(called(computation, arguments))
     except BaseException as error:  # whatever the computation may raise
         there.send(f"raises {one_line(error)}")
     else:
