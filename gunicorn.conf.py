@@ -8,6 +8,8 @@ import contextlib
 import socket
 import time
 import warnings
+from glob import glob
+from pathlib import Path
 from typing import Any
 
 from gunicorn.glogging import Logger
@@ -94,9 +96,31 @@ reload_extra_files = watched if reload else []
 warnings.filterwarnings("ignore", "Pattern .* currently matches no files", RuntimeWarning)
 
 
+def imported_times() -> dict[Path, float]:
+    """When each file was changed that the reloader will watch (folders left out)."""
+    from django.utils.autoreload import iter_all_python_module_files
+
+    files = {*iter_all_python_module_files()}
+    files.update(Path(name) for pattern in watched for name in glob(pattern, recursive=True))
+    return {path: path.stat().st_mtime for path in files if path.is_file()}
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    """Note when this worker begins to import."""
+    worker.began = time.time()
+
+
 def post_worker_init(worker: Any) -> None:
-    """Say at the start what else one would learn from failing pages."""
+    """Say at the start what else one would learn from failing pages.
+
+    The reloader's first look comes after the imports: what was written to in between makes way
+    for a new worker at once.
+    """
+    from compute.queue.imported import overtaken
     from compute.web import statics
+
+    if reload and overtaken(imported_times(), worker.began):
+        worker.alive = False
 
     lacking = statics.uncollected() if worker.age == 1 else []
     if lacking:

@@ -161,5 +161,6 @@ setup() {
 
 # The computations that come with the site, and their tests. All others in these folders are
 # somebody's own: what the project asks of its code, it does not ask of them.
-ours() { ls compute/computations/primes.py compute/computations/sums.py \
+ours() { ls compute/computations/mandelbrot.py compute/computations/primes.py \
+    compute/computations/sums.py tests/computations/test_mandelbrot.py \
     tests/computations/test_primes.py tests/computations/test_sums.py 2> /dev/null; }

@@ -1,19 +1,19 @@
-"""How long a web process waits for what another has locked in the database.
+"""How long a web process waits for a lock that another holds in the database.
 
 A visitor who waits for 20 seconds, as nodes and commands do, holds a web process for as
-long; a few of them hold the site. So it is answered 503 before that.
+long; a few such visitors hold the site. So they are answered 503 before that.
 """
 
 from typing import Any
 
 from django.db.backends.signals import connection_created
 
-#: Milliseconds.
+#: The longest wait for one lock.
 WAIT_MS = 2000
 
 
 def wait_briefly() -> None:
-    """From now on, in this process, for each lock of each connection that is made."""
+    """Wait no longer, from now on and in this process, on each connection that is made."""
     connection_created.connect(set_wait, dispatch_uid="sumsite.locks")
 
 

@@ -1,7 +1,7 @@
 """Log lines for people and for machines: one for an event, whoever wrote it.
 
-What comes from outside, a title, a message, an agent, is a part of its line and no line of its
-own: control characters are escaped. What has lines by its nature, a traceback, follows the line
+Text from outside, a title, a message, an agent, is a part of its line and no line of its own:
+control characters are escaped. Text that has lines by its nature, a traceback, follows the line
 of its event, indented, or is a field of it.
 """
 
@@ -13,21 +13,21 @@ from typing import Any
 
 from pythonjsonlogger.json import JsonFormatter
 
-#: What a request's line is made of: gunicorn's name for it, and ours.
+#: The parts of a request's line: gunicorn's name for each, and ours.
 REQUEST = {"m": "method", "U": "path", "s": "status", "B": "bytes", "h": "client", "a": "agent"}
 #: The fields that have lines.
 BLOCKS = ("exc_info", "stack_info", "traceback")
 
 
-#: What is no part of a line that people and machines read: control characters, line separators,
-#: marks that turn the direction of writing, and what UTF-8 can't say.
+#: Characters that no line may have: control characters, line separators, marks that turn the
+#: direction of writing, and surrogates, which UTF-8 can't say.
 UNPRINTABLE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 
 
 def plain(text: str) -> str:
-    """A text in one line, whoever made it up: what can't be printed is escaped, as \\n is."""
+    """A text in one line, whoever made it up: unprintable characters are escaped, as \\n is."""
     return UNPRINTABLE.sub(escaped, text)
 
 

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sentry_sdk.types import Event, Hint
 
-#: Seconds that a process about to fork waits for what it has still to report.
-FLUSH = 1
+#: How long a process that is about to fork waits for reports that it has still to send.
+FLUSH_S = 1
 
 
 def report_errors_to(dsn: str, environment: str, release: str) -> None:
     """Send what is logged as an error, in this process and in those forked from it.
 
-    Loaded here, for without a DSN nothing of it shall run.
+    sentry_sdk is imported here, for without a DSN nothing of it shall run.
     """
     import sentry_sdk
 
@@ -43,9 +43,9 @@ def report_errors_to(dsn: str, environment: str, release: str) -> None:
         threads = [each for each in threading.enumerate() if each.name.startswith("sentry-sdk.")]
         if threads:  # closing would start one, too
             stopped = True
-            sentry_sdk.get_client().close(timeout=FLUSH)
+            sentry_sdk.get_client().close(timeout=FLUSH_S)
             for thread in threads:
-                thread.join(FLUSH)
+                thread.join(FLUSH_S)
             wait_for_the_kernel()
 
     def start_again() -> None:
@@ -57,9 +57,9 @@ def report_errors_to(dsn: str, environment: str, release: str) -> None:
 
 
 def wait_for_the_kernel() -> None:
-    """Until threads that have ended are gone for Linux, too: Python before 3.13 joins earlier."""
+    """Wait until Linux has no ended thread left, either: Python before 3.13 joins earlier."""
     with contextlib.suppress(OSError):  # no Linux
-        until = time.monotonic() + FLUSH
+        until = time.monotonic() + FLUSH_S
         while len(os.listdir("/proc/self/task")) > threading.active_count():
             if time.monotonic() > until:  # others have threads that Python does not know
                 break

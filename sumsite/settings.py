@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import dj_email_url
+import django
 from csp.constants import NONE, SELF
 from django.core import mail
 from django.core.exceptions import ImproperlyConfigured
@@ -57,8 +58,8 @@ CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", [])
 PORT = env.int("PORT", 8000)
 WEB_CONCURRENCY = env.int("WEB_CONCURRENCY", 3)
 WEB_TIMEOUT = env.int("WEB_TIMEOUT", 30)
-# How many proxies stand before it, each of which appends to X-Forwarded-For the address that it
-# was asked by. Without any the header is whatever a client says.
+# How many proxies stand before it, each of which appends to X-Forwarded-For the address that
+# asked it. Without any the header is whatever a client says.
 PROXIES = env.int("PROXIES", 0 if DEBUG else 1)
 if PROXIES < 0:
     raise ImproperlyConfigured("PROXIES has to be 0 (none) or more.")
@@ -80,10 +81,12 @@ INSTALLED_APPS = [
     "django_htmx",
     "axes",
     "django_q",
+    # The framework of `TASKS`, where it is not a part of Django.
+    *([] if django.VERSION >= (6, 0) else ["django_tasks"]),
 ]
 
 MIDDLEWARE = [
-    # These three first, so that their headers are on whatever the others answer.
+    # These three first, so that their headers are on every answer of the others.
     "compute.web.middleware.HeadersMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -118,6 +121,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "compute.web.naming.names",
             ],
         },
     },
@@ -182,9 +186,9 @@ else:
         {
             # A cut network must not hang a request or a node for TCP's minutes.
             "connect_timeout": 5,
-            "tcp_user_timeout": 10_000,  # milliseconds that what was sent may lack its receipt
-            # Who only waits sends nothing: for a reply, for a wake-up. These ask, after
-            # 5 seconds' silence every 2. (The server's side: compute/queue/sessions.py.)
+            "tcp_user_timeout": 10_000,  # milliseconds that sent data may go unacknowledged
+            # A client waiting for a reply or a wake-up is silent; these probe after 5 s, every 2 s.
+            # (The server's side: compute/queue/engines/postgres/sessions.py.)
             "keepalives_idle": 5,
             "keepalives_interval": 2,
             "keepalives_count": 3,
@@ -219,6 +223,13 @@ Q_GRACE = env.float("Q_GRACE", 2 if DEBUG else 20)
 Q_NICE = env.int("Q_NICE", 5)
 if not 0 <= Q_NICE <= 19:
     raise ImproperlyConfigured("Q_NICE has to be from 0 to 19, the lowest priority there is.")
+Q_MAX_STARTS = env.int("Q_MAX_STARTS", 100)
+if Q_MAX_STARTS < 1:
+    raise ImproperlyConfigured("Q_MAX_STARTS has to be 1 or more, or no task could start.")
+Q_RECYCLE = env.int("Q_RECYCLE", 100_000)
+Q_MAX_RSS = env.int("Q_MAX_RSS", 0)
+if Q_RECYCLE < 0 or Q_MAX_RSS < 0:
+    raise ImproperlyConfigured("Q_RECYCLE and Q_MAX_RSS have to be 0, for no limit, or more.")
 Q_PORTABLE = env.bool("Q_PORTABLE", False)  # see compute/queue/kernel.py
 Q_WORKERS = env.int("Q_WORKERS", 0) or (
     len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -236,13 +247,24 @@ Q_CLUSTER = {
     "save_limit": 0,  # keep every result; pruning goes by age
     "ack_failures": True,  # a failed task stays failed until a person retries it
     "catch_up": False,  # a schedule that was missed runs once
-    "recycle": 100_000,  # tiny tasks would recycle a worker every few seconds
+    "recycle": Q_RECYCLE,
+    "max_rss": Q_MAX_RSS or None,
     "label": "Task queue",
     "log_level": LOG_LEVEL,
     # Queues beside the default one: `qcluster --name slow` takes what was queued with
     # cluster="slow", and what stands here under that name is different in it.
     "ALT_CLUSTERS": {},
 }
+
+# Django's own tasks: what has `@task` is queued like all else.
+TASKS = {"default": {"BACKEND": "compute.queue.backend.QueueBackend"}}
+
+# --- what the site is called, and its first page ------------------------------------
+
+SITE_NAME = env.str("SITE_NAME", "").strip() or "sumsite"
+# (Not HOME, which every shell sets to the folder of its user.)
+HOME_PAGE = env.str("HOME_PAGE", "").strip()
+TUTORIAL = env.bool("TUTORIAL", True)
 
 # --- the computation --------------------------------------------------------------
 
@@ -264,10 +286,17 @@ MAX_CLIENT_WORK_MINUTES = env.float("MAX_CLIENT_WORK_MINUTES", 0) or MAX_WORK_MI
 UNKNOWN_CHUNK_SECONDS = env.float("UNKNOWN_CHUNK_SECONDS", 10)
 MAX_CLIENT_MB_PER_HOUR = env.float("MAX_CLIENT_MB_PER_HOUR", 50)
 MAX_KEPT_MB = env.float("MAX_KEPT_MB", 2000)
+MAX_RESULT_MB = env.float("MAX_RESULT_MB", 100)
+if MAX_RESULT_MB <= 0:
+    raise ImproperlyConfigured("MAX_RESULT_MB has to be more than 0.")
 MAX_BODY_KB = env.int("MAX_BODY_KB", 1024)
 if MAX_BODY_KB < 1:
     raise ImproperlyConfigured("MAX_BODY_KB has to be 1 or more: the site's own forms are bodies.")
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY_KB * 1024  # compute/web/bodies.py refuses what is over it
+MAX_UPLOAD_MB = env.float("MAX_UPLOAD_MB", 100)
+if MAX_UPLOAD_MB < 0:
+    raise ImproperlyConfigured("MAX_UPLOAD_MB has to be 0 (no uploads) or more.")
+MAX_CLIENT_UPLOAD_MB = env.float("MAX_CLIENT_UPLOAD_MB", 0) or MAX_KEPT_MB / 4
 RUN_RETENTION_DAYS = env.int("RUN_RETENTION_DAYS", 30)
 if RUN_RETENTION_DAYS < 0:
     raise ImproperlyConfigured("RUN_RETENTION_DAYS has to be 0 (keep for ever) or more.")
@@ -308,8 +337,8 @@ if not DEBUG:
     SESSION_COOKIE_NAME = "__Host-sessionid"
     CSRF_COOKIE_NAME = "__Host-csrftoken"
 CSRF_COOKIE_HTTPONLY = True  # pages have the token in their forms
-# No form takes a file: none is kept, in memory or on the disk.
-FILE_UPLOAD_HANDLERS = ["compute.web.bodies.NoFiles"]
+# Only of forms that take them; the database keeps them (compute/models/upload.py).
+FILE_UPLOAD_HANDLERS = ["compute.web.bodies.PutAside"]
 # Six wrong passwords for one account from one address, and there is a pause.
 AXES_FAILURE_LIMIT = 6
 AXES_COOLOFF_TIME = timedelta(minutes=15)
@@ -335,7 +364,7 @@ CONTENT_SECURITY_POLICY = {
         "frame-ancestors": [NONE],
     }
 }
-# What no middleware of Django's sets, or not on every reply.
+# Headers that no middleware of Django's sets, or not on every reply.
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
@@ -396,6 +425,9 @@ LOGGING = {
         # A line for every task queued would be ten thousand for one run. A node, where
         # django-q2 tells more than that, raises the level again.
         "django-q": {"level": "WARNING"},
+        # The same of Django's own tasks, of which the queue tells as of all others.
+        "django.tasks": {"level": "CRITICAL"},
+        "django_tasks": {"level": "CRITICAL"},
         # Nor a few lines for each that signs in.
         "axes": {"level": "WARNING"},
     },

@@ -1,11 +1,11 @@
 """The site's addresses: the app's, and Django's admin."""
 
+from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
-admin.site.site_header = "sumsite"
-admin.site.site_title = "sumsite"
+admin.site.site_header = admin.site.site_title = settings.SITE_NAME
 admin.site.index_title = "Runs and tasks"
 
 urlpatterns = [
