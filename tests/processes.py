@@ -10,10 +10,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import psutil
 
@@ -21,7 +21,9 @@ ROOT = Path(__file__).resolve().parent.parent
 T = TypeVar("T")
 
 
-def wait_until(condition: Callable[[], T], seconds: float = 30, what: str = "") -> T:
+def wait_until(
+    condition: Callable[[], T | Literal[False] | None], seconds: float = 30, what: str = ""
+) -> T:
     """What `condition` returns once it is true; fails when it isn't within `seconds`."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
@@ -29,6 +31,44 @@ def wait_until(condition: Callable[[], T], seconds: float = 30, what: str = "") 
             raise AssertionError(f"not within {seconds} s: {what or condition}")
         time.sleep(0.02)
     return value
+
+
+def ended(ask: Callable[[], Any], seconds: float = 60, what: str = "") -> Any:
+    """What a check address says once its run has ended.
+
+    `ask` gives what it says now, None if it doesn't answer. Fails once it has said the same for
+    `seconds`: on a busy machine a run may take its time, as long as its chunks get done.
+    """
+
+    def state(said: Any) -> Any:
+        return said and (said["status"], said.get("progress"))
+
+    said: Any = None
+    while not said or said["status"] == "in-progress":
+        said = wait_until(
+            lambda: (now := ask()) and state(now) != state(said) and now,  # noqa: B023
+            seconds,
+            f"the end of {what}, which says {said}",
+        )
+    return said
+
+
+def wait_for_end(processes: Iterable[psutil.Process], seconds: float) -> None:
+    """Until none of them runs; whoever has to bury one that has ended may take his time."""
+    left = list(processes)
+
+    def all_ended() -> bool:
+        left[:] = [each for each in left if runs(each)]
+        return not left
+
+    wait_until(all_ended, seconds, f"the end of {left}")
+
+
+def runs(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def free_port() -> int:
@@ -75,7 +115,7 @@ class Processes:
         self.environment = environment
         self.started: list[Process] = []
 
-    def start(self, *command: str, cwd: Path = ROOT, **environment: str) -> Process:
+    def start(self, *command: str, cwd: Path | str = ROOT, **environment: str) -> Process:
         output = self.folder / f"output-{len(self.started)}.txt"
         with output.open("wb") as stream:
             popen = subprocess.Popen(
@@ -87,7 +127,7 @@ class Processes:
                 env={**self.environment, **environment},
                 start_new_session=True,
             )
-        process = Process(popen, output)
+        process = Process(command, popen, output)
         self.started.append(process)
         return process
 
@@ -101,7 +141,7 @@ class Processes:
         return process
 
     def web(self, **environment: str) -> tuple[Process, str]:
-        """A gunicorn with the site, and its address, once it answers."""
+        """A gunicorn with the site, in one process by default, and its address, once it answers."""
         port = free_port()
         process = self.start(
             sys.executable,
@@ -109,10 +149,16 @@ class Processes:
             "gunicorn",
             "sumsite.wsgi",
             PORT=str(port),
-            **{"DEBUG": "1", **environment},
+            **{"DEBUG": "1", "WEB_CONCURRENCY": "1", **environment},
         )
         process.wait_for_output(r"Booting worker")
         return process, f"http://localhost:{port}"
+
+    def last_words(self, lines: int = 30) -> Iterator[tuple[str, str]]:
+        """Each command, and what it printed last."""
+        for process in self.started:
+            name = " ".join(os.path.basename(each) for each in process.command)
+            yield name, "\n".join(process.text().splitlines()[-lines:])
 
     def end(self) -> None:
         for process in self.started:
@@ -120,7 +166,10 @@ class Processes:
 
 
 class Process:
-    def __init__(self, popen: subprocess.Popen[bytes], output: Path) -> None:
+    def __init__(
+        self, command: Sequence[str], popen: subprocess.Popen[bytes], output: Path
+    ) -> None:
+        self.command = command
         self.popen = popen
         self.pid = popen.pid
         self.output = output
@@ -156,8 +205,10 @@ class Process:
         family = self.family()
         self.send(number)
         code = self.popen.wait(seconds)
-        _, alive = psutil.wait_procs(family, timeout=2)
-        assert not alive, f"left over: {alive}\n{self.text()}"
+        try:
+            wait_for_end(family, 2)
+        except AssertionError as error:
+            raise AssertionError(f"left over: {error}\n{self.text()}") from None
         return code
 
     def kill_all(self) -> None:
@@ -174,5 +225,6 @@ def environment(**more: Any) -> dict[str, str]:
     return {
         **os.environ,
         "PYTHONUNBUFFERED": "1",
+        "HOME_PAGE": "sum",  # whatever computations a clone has of its own
         **{key: str(value) for key, value in more.items()},
     }

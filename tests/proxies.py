@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.request import urlopen
 
-from tests import database
+from tests import database, selection
 from tests.processes import ROOT, Process, Processes, free_port, wait_until
 
 
@@ -58,7 +58,7 @@ def nginx(processes: Processes, web: str, folder: Path) -> Proxy:
         ("listen 8080;", f"listen 127.0.0.1:{proxy.port};"),
         ("/tmp/", f"{bodies}/"),  # noqa: S108 - what is replaced
     )
-    program = database.nginx()
+    program = selection.nginx()
     assert program
     log = folder / "early.log"
     options = ("-p", str(folder), "-e", str(log), "-c", str(configuration), "-g", "daemon off;")
@@ -75,6 +75,7 @@ def caddy(processes: Processes, web: str, folder: Path, **variables: str) -> Pro
     process = processes.start(
         str(Path(sysconfig.get_path("scripts")) / "caddy"),
         *("run", "--adapter", "caddyfile", "--config", str(configuration)),
+        cwd=ROOT,
         ALLOWED_HOSTS="localhost",
         XDG_DATA_HOME=str(data),
         XDG_CONFIG_HOME=str(data),

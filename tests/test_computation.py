@@ -9,12 +9,11 @@ import pytest
 
 from compute.chunking import MAX_CHUNKS
 from compute.computation import (
-    LONGEST,
+    SHOWN_CHARS,
     Computation,
     ComputationError,
     described,
     plain,
-    sampled_speed,
     the_only_one,
 )
 from compute.computations.primes import PRIMES
@@ -58,7 +57,7 @@ def ask(computation: Computation, name: str) -> Any:
         "title": lambda: computation.titled({"n": 5}),
         "length": lambda: computation.length_of({"n": 5}),
         "cut": lambda: computation.chunks_of(2, {"n": 5}),
-        "show": lambda: computation.words_for(5),
+        "show": lambda: computation.shown_as(5),
     }
     return asked[name]()
 
@@ -129,7 +128,7 @@ def test_a_generator_of_chunks_is_not_run_to_its_end() -> None:
         ("cut", ((1, 2), (3, 4)), [(1, 2), (3, 4)]),
         ("cut", [(1,)] * MAX_CHUNKS, [(1,)] * MAX_CHUNKS),
         ("show", "<b>", "<b>"),
-        ("show", "x" * 20_000, "x" * (LONGEST - 1) + "…"),
+        ("show", "x" * 20_000, "x" * (SHOWN_CHARS - 1) + "…"),
     ],
 )
 def test_what_is_taken(name: str, value: Any, taken: Any) -> None:
@@ -138,14 +137,7 @@ def test_what_is_taken(name: str, value: Any, taken: Any) -> None:
 
 def test_what_cannot_be_cut_has_no_length() -> None:
     assert BUGGY_SUM.length_of({"n": 5}) is None
-    assert sampled_speed(BUGGY_SUM) is None
     assert str(BUGGY_SUM) == "buggy-sum"
-
-
-def test_a_sample_tells_how_fast_it_is() -> None:
-    speed = sampled_speed(PRIMES)
-    assert speed is not None
-    assert speed > 10_000
 
 
 def test_the_only_one_of_several_is_none() -> None:

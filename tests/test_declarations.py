@@ -13,9 +13,11 @@ from django.db import OperationalError
 from django.utils.translation import gettext_lazy
 
 from compute.computation import Computation, the_only_one
+from compute.computations.mandelbrot import MANDELBROT
 from compute.computations.primes import PRIMES, count_primes
 from compute.computations.sums import BUGGY_SUM, SUM
-from compute.declarations import is_name, problems_of
+from compute.declarations import MAX_AT_ONCE, is_name, problems_of
+from compute.queue.sharing import Priority
 
 FILE = "compute/computations/odd.py"
 
@@ -42,7 +44,7 @@ class Unspeakable:
 
 
 class Classless:
-    @property
+    @property  # type: ignore[misc]  # an object's own can be set
     def __class__(self) -> Any:
         raise KeyError("no class")
 
@@ -66,7 +68,7 @@ def form_with(*names: str, **fields: forms.Field) -> type[forms.Form]:
     return type("OddForm", (forms.Form,), declared)
 
 
-@pytest.mark.parametrize("computation", [PRIMES, SUM, BUGGY_SUM], ids=str)
+@pytest.mark.parametrize("computation", [MANDELBROT, PRIMES, SUM, BUGGY_SUM], ids=str)
 def test_ours_are_declared_rightly(computation: Computation) -> None:
     assert problems_of(computation, FILE) == []
 
@@ -75,7 +77,7 @@ def test_ours_are_declared_rightly(computation: Computation) -> None:
     "fields",
     [
         {"name": "My_numbers-2"},
-        {"line": gettext_lazy("Counts."), "unit": ""},
+        {"line": gettext_lazy("Counts."), "about": gettext_lazy("Much."), "unit": ""},
         {"title": "primes up to {n}".format},
         {"title": lambda **parameters: "primes"},
         {"function": Adder()},
@@ -83,8 +85,11 @@ def test_ours_are_declared_rightly(computation: Computation) -> None:
         {"function": math.gcd, "sample": ([4, 6], 0.5)},
         {"show": str, "combine": max},
         {"length": None, "cut": None, "function": math.factorial, "sample": None},
+        {"partial": True},
+        {"priority": "background", "at_once": 1},
+        {"priority": Priority.URGENT, "at_once": MAX_AT_ONCE},
     ],
-    ids=str,
+    ids=" ".join,
 )
 def test_what_is_unusual_is_not_wrong(fields: dict[str, Any]) -> None:
     assert of(**fields) == []
@@ -105,7 +110,7 @@ def test_the_sentence_names_the_file_and_the_computation() -> None:
     )
 
 
-@pytest.mark.parametrize("what", ["line", "unit"])
+@pytest.mark.parametrize("what", ["line", "about", "unit"])
 def test_what_people_read_is_a_text(what: str) -> None:
     assert of(**{what: None}) == [f"W008: `{what}` is None."]
 
@@ -185,14 +190,18 @@ class RaisingForm(forms.Form):
             form_with("n", page=forms.CharField(required=False)),
             "`form` has a field 'page', a name that the site uses itself.",
         ),
-        (form_with(n=forms.FileField()), "`form` asks for a file, which no run keeps."),
     ],
-    ids=["no form", "an instance", "raises", "taken", "file"],
+    ids=["no form", "an instance", "raises", "taken"],
 )
 def test_a_form_has_to_be_one(form: Any, said: str) -> None:
     anything = {name: lambda *_, **__: 1 for name in ("title", "length", "cut")}
     (found,) = of(form=form, **anything)
     assert found.startswith(f"W006: {said}")
+
+
+def test_a_form_may_ask_for_a_file() -> None:
+    anything = {name: lambda *_, **__: 1 for name in ("title", "length", "cut")}
+    assert of(form=form_with(n=forms.FileField()), **anything) == []
 
 
 def test_a_form_that_asks_a_database_which_is_not_there_yet_is_not_wrong() -> None:
@@ -231,6 +240,108 @@ def test_everything_that_is_wrong_is_said_at_once() -> None:
 @pytest.mark.parametrize("what", list(PRIMES.__dataclass_fields__))
 def test_whatever_stands_there_nothing_is_raised(what: str) -> None:
     for value in (Unspeakable(), None, 3, "text", object, lambda: 1, ((), ()), [float("nan")]):
-        for problem in problems_of(replace(PRIMES, **{what: value}), FILE):
+        fields: dict[str, Any] = {what: value}
+        for problem in problems_of(replace(PRIMES, **fields), FILE):
             assert "\n" not in problem.sentence
     assert of(**{what: Unspeakable()})
+
+
+@pytest.mark.parametrize("priority", ["high", "", "Urgent", None, 4, ["urgent"]])
+def test_a_priority_is_one_of_three(priority: Any) -> None:
+    (problem,) = problems_of(replace(PRIMES, priority=priority), FILE)
+    assert problem.id == "compute.W010"
+    assert "`priority` is " in problem.sentence
+    assert problem.hint == "Give it one of: 'urgent', 'normal', 'background'."
+
+
+@pytest.mark.parametrize("at_once", [0, -1, 1.5, "3", True, MAX_AT_ONCE + 1, 10**30])
+def test_so_many_at_once_is_a_whole_number(at_once: Any) -> None:
+    (problem,) = problems_of(replace(PRIMES, at_once=at_once), FILE)
+    assert problem.id == "compute.W010"
+    assert "`at_once` is " in problem.sentence
+    assert problem.hint == "Give it a whole number from 1 to 10,000, or leave it out."
+
+
+def test_what_can_not_be_shown_is_refused_too() -> None:
+    problems = problems_of(replace(PRIMES, priority=Unspeakable(), at_once=Unspeakable()), FILE)  # type: ignore[arg-type]
+    assert [each.id for each in problems] == ["compute.W010", "compute.W010"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"partial": 1}, "W005: `partial` is 1."),
+        ({"partial": None}, "W005: `partial` is None."),
+        (
+            {"partial": True, "length": None, "cut": None, "function": abs, "sample": None},
+            "W005: it has `partial` and no `cut`.",
+        ),
+    ],
+)
+def test_what_has_no_pieces_has_no_part(fields: dict[str, Any], said: str) -> None:
+    assert of(**fields) == [said]
+
+
+# --- chance and what is awaited -------------------------------------------------------------
+
+
+def darts(first: int, last: int, seed: int) -> int:
+    return first + last + seed
+
+
+def in_one_piece(n: int, seed: int) -> int:
+    return n + seed
+
+
+async def later(*args: Any, **kwargs: Any) -> Any:
+    return args, kwargs
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"seed": True, "function": darts},
+        {"seed": True, "function": later},
+        {"seed": True, "function": in_one_piece, "length": None, "cut": None, "sample": None},
+        {"function": later},
+    ],
+)
+def test_chance_and_what_is_awaited_are_not_wrong(fields: dict[str, Any]) -> None:
+    assert of(**fields) == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"seed": 1}, ["W005: `seed` is 1."]),
+        (
+            {"seed": True, "sample": None},
+            ["W004: it has `seed`, and `function` takes no keyword of that name."],
+        ),
+        (
+            {"seed": True, "function": in_one_piece},
+            [
+                "W007: `function` can't be called with its `sample`: multiple values for argument "
+                "'seed'."
+            ],
+        ),
+        (
+            {"function": darts, "length": None, "cut": None, "sample": None},
+            ["W005: `function` can't be called with n: missing a required argument: 'last'."],
+        ),
+        *(
+            ({what: later}, [f"W005: `{what}` is an `async def`, and `function` alone is awaited."])
+            for what in ("title", "length", "cut", "combine", "show")
+        ),
+    ],
+)
+def test_chance_has_to_reach_the_function(fields: dict[str, Any], said: list[str]) -> None:
+    assert of(**fields) == said
+
+
+@pytest.mark.parametrize("seed", [True, False])
+def test_a_field_is_called_seed_only_where_the_site_has_none(seed: bool) -> None:
+    anything = {name: lambda *_, **__: 1 for name in ("title", "length", "cut")}
+    said = of(form=form_with("n", "seed"), seed=seed, function=darts, sample=None, **anything)
+    taken = "W006: `form` has a field 'seed', a name that the site uses itself."
+    assert said == ([taken] if seed else [])

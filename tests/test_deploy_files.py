@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import runpy
 import subprocess
 import sys
+from collections.abc import Iterator
 from glob import glob
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -70,6 +73,7 @@ def test_the_development_procfile_is_the_same_without_release() -> None:
     assert list(lines("Procfile.dev").items()) == list(production.items())
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["release", "qcluster"])
 def test_the_commands_of_the_procfile_exist(name: str) -> None:
     done = subprocess.run(
@@ -112,6 +116,7 @@ def test_the_app_has_a_name_and_says_what_it_is(app: Any) -> None:
     assert app["description"].endswith(".")
 
 
+@pytest.mark.thorough
 def test_the_app_is_as_the_host_documents_it(app: Any, tmp_path: Path) -> None:
     schema = ("--schemafile", str(ROOT / "tests" / "app.schema.json"))
     assert faulty(ROOT / "app.json", *schema) == set()
@@ -145,6 +150,7 @@ def blueprint() -> Any:
     return of_yaml("render.yaml")
 
 
+@pytest.mark.thorough
 def test_the_blueprint_is_as_the_host_documents_it(blueprint: Any, tmp_path: Path) -> None:
     schema = ("--schemafile", str(ROOT / "tests" / "render.schema.json"))
     assert faulty(ROOT / "render.yaml", *schema) == set()
@@ -181,6 +187,7 @@ def test_the_blueprint_refers_to_what_it_has(blueprint: Any) -> None:
 # --- compose.yaml ---------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 def test_compose_is_as_it_is_documented(tmp_path: Path) -> None:
     schema = ("--builtin-schema", "vendor.compose-spec")
     assert faulty(ROOT / "compose.yaml", *schema) == set()
@@ -222,6 +229,7 @@ def test_the_parts_of_compose_fit_together() -> None:
     assert set(composed(DOT_ENV)["volumes"]) == {name for name in named if "/" not in name}
 
 
+@pytest.mark.thorough
 def test_compose_releases_once_before_it_serves_and_gives_time_to_stop() -> None:
     services = composed(DOT_ENV)["services"]
     released = {"release": {"condition": "service_completed_successfully"}}
@@ -269,7 +277,18 @@ def ranges(name: str) -> dict[str, Requirement]:
 def pins(name: str) -> list[tuple[str, str]]:
     """Package and version; of a package more than one where they depend on the Python."""
     text = (ROOT / name).read_text()
-    return re.findall(r"^([a-z0-9._-]+)==(\S+)", text, re.M)
+    return re.findall(r"^([a-z0-9._-]+)(?:\[.*\])?==(\S+)", text, re.M)
+
+
+def extras_asked_for(pinned: str) -> Iterator[tuple[str, str]]:
+    """Package and extra, for whatever one of the installed packages asks of another."""
+    for package, _ in pins(pinned):
+        with contextlib.suppress(metadata.PackageNotFoundError):  # of another system or Python
+            for text in metadata.requires(package) or []:
+                asked = Requirement(text)
+                if not asked.marker or asked.marker.evaluate({"extra": ""}):
+                    for extra in asked.extras:
+                        yield canonicalize_name(asked.name), extra
 
 
 @pytest.mark.parametrize("name", ["requirements", "requirements-dev"])
@@ -286,6 +305,19 @@ def test_every_range_is_pinned_and_every_pin_has_its_hashes(name: str) -> None:
     assert len(entries) == len(pinned)
     for entry in entries:
         assert re.search(r"--hash=sha256:[0-9a-f]{64}", entry), entry
+
+
+def test_a_pin_names_the_extras_that_other_packages_ask_for() -> None:
+    """Else an older pip takes the newest of such a package, and finds it without a hash."""
+    text = (ROOT / "requirements-dev.txt").read_text()
+    pinned = {
+        package: set(re.split(r", *", extras))
+        for package, extras in re.findall(r"^([a-z0-9._-]+)\[(.+)\]==", text, re.M)
+    }
+    asked = set(extras_asked_for("requirements-dev.txt"))
+    assert ("coverage", "toml") in asked
+    for package, extra in asked:
+        assert extra in pinned.get(package, ()), f"{package}[{extra}]: bin/requirements"
 
 
 @pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
@@ -354,6 +386,7 @@ def test_hosts_run_a_python_that_ci_tests() -> None:
 # --- .github/workflows ----------------------------------------------------------------
 
 
+@pytest.mark.thorough
 def test_the_workflow_is_as_github_documents_it() -> None:
     workflow = ROOT / ".github" / "workflows" / "ci.yml"
     assert faulty(workflow, "--builtin-schema", "vendor.github-workflows") == set()
@@ -390,6 +423,7 @@ def gunicorn(**variables: str) -> dict[str, Any]:
     return dict(json.loads(done.stdout))
 
 
+@pytest.mark.thorough
 def test_in_production_gunicorn_listens_to_everyone_and_reloads_nothing() -> None:
     conf = gunicorn(DEBUG="0", PORT="5000")
     assert conf["bind"] == "0.0.0.0:5000"
@@ -398,6 +432,7 @@ def test_in_production_gunicorn_listens_to_everyone_and_reloads_nothing() -> Non
     assert conf["graceful_timeout"] < 30, "Heroku kills 30 s after it has asked"
 
 
+@pytest.mark.thorough
 def test_in_development_gunicorn_listens_to_this_machine_and_watches_templates() -> None:
     conf = gunicorn(DEBUG="1")
     assert conf["bind"] == "127.0.0.1:8000"
@@ -414,6 +449,7 @@ def test_in_development_gunicorn_listens_to_this_machine_and_watches_templates()
     assert conf["graceful_timeout"] < 5, "honcho kills 5 s after Ctrl-C"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("debug", ["0", "1"])
 def test_gunicorn_kills_a_long_request_as_the_tutorial_tells(debug: str) -> None:
     conf = gunicorn(DEBUG=debug)
@@ -423,6 +459,7 @@ def test_gunicorn_kills_a_long_request_as_the_tutorial_tells(debug: str) -> None
     assert (conf["timeout"], conf["workers"]) == (7, 2)
 
 
+@pytest.mark.thorough
 def test_gunicorn_takes_the_file() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "gunicorn", "--check-config", "sumsite.wsgi"],

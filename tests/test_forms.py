@@ -2,51 +2,25 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from django.core.exceptions import ValidationError
+from django import forms
+from django.contrib.auth.models import Group
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from compute.chance import MOST
 from compute.chunking import MAX_CHUNKS, ranges, smallest_chunk_size
+from compute.computation import ComputationError
 from compute.computations.sums import BUGGY_SUM, SUM, SumForm
-from compute.fields import WholeNumberField
-from compute.forms import form_for
+from compute.forms import ChunkSizeForm, Shown, filled_in, form_for, shown
+from compute.given import as_data
+from tests.digits import LIMIT, NUMBERS, is_plain
 
 SplitSumForm = form_for(SUM)
-
-LIMIT = 10**12
-NUMBERS = st.integers(0, LIMIT)
-
-
-def is_plain(text: str) -> bool:
-    return text.isascii() and text.isdigit()
-
-
-@given(n=NUMBERS, zeros=st.integers(0, 40))
-def test_digits_are_the_number_they_write(n: int, zeros: int) -> None:
-    form = SumForm({"n": "0" * zeros + str(n)})
-    assert form.is_valid()
-    assert form.cleaned_data == {"n": n}
-
-
-@given(text=st.text())
-def test_any_other_text_is_refused(text: str) -> None:
-    assume(not is_plain(text))
-    form = SumForm({"n": text})
-    assert form.errors == {"n": ["Give n as a whole number in plain digits, for example n=1000."]}
-
-
-@given(number=st.integers(LIMIT + 1), nines=st.integers(13, 6000))
-def test_a_number_over_the_limit_is_refused_however_long(number: int, nines: int) -> None:
-    for text in (str(number), "9" * nines):
-        assert SumForm({"n": text}).errors == {"n": ["Give an n of at most 1,000,000,000,000."]}
-
-
-@given(digits=st.from_regex(r"[0-9]+", fullmatch=True))
-def test_digits_are_taken_exactly_if_they_are_within_the_limit(digits: str) -> None:
-    assert SumForm({"n": digits}).is_valid() == (int(digits) <= LIMIT)
 
 
 def test_the_limit_is_the_sites(settings: Any) -> None:
@@ -112,8 +86,173 @@ def test_a_form_asks_for_a_chunk_size_only_where_there_will_be_chunks() -> None:
     assert list(form_for(BUGGY_SUM)().fields) == ["n"]
 
 
-def test_a_fields_own_limit_is_told() -> None:
-    field = WholeNumberField("Give k.", label="k", max_value=1000)
-    assert field.clean("1000") == 1000
-    with pytest.raises(ValidationError, match=r"Give a k of at most 1,000\."):
-        field.clean("1001")
+# --- filled in ------------------------------------------------------------------------------
+
+
+class ChoosingForm(forms.Form):
+    kind = forms.CharField(initial="a")
+    loud = forms.BooleanField(initial=True, required=False)
+
+    def clean_kind(self) -> Any:
+        return Group(name="g") if self.cleaned_data["kind"] == "row" else self.cleaned_data["kind"]
+
+
+CHOOSING = replace(BUGGY_SUM, name="choosing", form=ChoosingForm)
+
+
+def test_a_form_is_filled_in_with_what_is_left_out() -> None:
+    assert not filled_in(CHOOSING).is_bound
+    form = filled_in(CHOOSING, as_data({}))
+    assert form.parameters == {"kind": "a", "loud": False}
+    assert form.given == {"kind": ["a"], "loud": ["false"]}
+    assert filled_in(CHOOSING, as_data({}), boxes=True).parameters["loud"] is True
+    assert filled_in(CHOOSING, as_data({"kind": [""]})).errors
+
+
+class ReorderingForm(forms.Form):
+    a = forms.IntegerField()
+    b = forms.IntegerField()
+
+    def clean(self) -> dict[str, Any]:
+        return {"more": 1, "b": self.cleaned_data["b"], "a": self.cleaned_data["a"] * 10}
+
+
+def test_parameters_stand_in_the_order_of_the_fields_whatever_clean_makes_of_them() -> None:
+    form = filled_in(replace(CHOOSING, form=ReorderingForm), as_data({"a": ["5"], "b": ["6"]}))
+    assert list(form.parameters.items()) == [("a", 50), ("b", 6), ("more", 1)]
+
+
+def test_a_row_of_the_database_is_no_parameter() -> None:
+    said = "choosing: its `form` cleaned kind to <Group: g> (Group), and a run can't keep rows"
+    with pytest.raises(ComputationError, match=re.escape(said)):
+        filled_in(CHOOSING, as_data({"kind": ["row"]}))
+
+
+def test_what_cleans_to_no_fields_is_its_authors_mistake() -> None:
+    odd = type("OddForm", (ChoosingForm,), {"clean": lambda self: [1]})
+    with pytest.raises(ComputationError, match="cleaned to"):
+        filled_in(replace(CHOOSING, form=odd), as_data({}))
+
+
+# --- how a page shows it --------------------------------------------------------------------
+
+
+def drawn_of(**fields: forms.Field) -> list[Shown]:
+    kind = type("AnyForm", (ChunkSizeForm,), {**fields, "chunk_size": None, "computation": SUM})
+    return shown(kind())
+
+
+def test_a_field_is_drawn_with_its_label_and_its_help_tied_to_it() -> None:
+    (n,) = drawn_of(n=forms.IntegerField(label="N & more", help_text="<b>"))
+    assert '<label for="id_n">N &amp; more</label>' in n.html
+    assert 'aria-describedby="id_n_helptext"' in n.html
+    assert '<small id="id_n_helptext">&lt;b&gt;</small>' in n.html
+    (loud,) = drawn_of(loud=forms.BooleanField())
+    assert loud.html.index("<input") < loud.html.index("<label")
+    (kinds,) = drawn_of(
+        kinds=forms.MultipleChoiceField(
+            choices=[("a", "b")], widget=forms.CheckboxSelectMultiple, help_text="x"
+        )
+    )
+    assert '<fieldset aria-describedby="id_kinds_helptext">' in kinds.html
+    assert '<input type="hidden" name="kinds" value="">' in kinds.html
+    assert "<legend>Kinds</legend>" in kinds.html
+
+
+def test_a_hidden_field_is_its_input_alone() -> None:
+    (n,) = drawn_of(n=forms.IntegerField(widget=forms.HiddenInput, initial=3))
+    assert n.html == '<input type="hidden" name="n" value="3" id="id_n">'
+
+
+def test_each_part_of_a_widget_has_a_name() -> None:
+    (at,) = drawn_of(at=forms.SplitDateTimeField())
+    assert at.html.count('aria-label="date"') == at.html.count('aria-label="time"') == 1
+    (day,) = drawn_of(day=forms.DateField(widget=forms.SelectDateWidget))
+    assert [f'aria-label="{part}"' in day.html for part in ("year", "month", "day")] == [True] * 3
+    low, high = forms.TextInput({"aria-label": "from"}), forms.TextInput()
+    named: Any
+    numbered: Any
+    named, numbered = {"low": low, "high_end": high}, [forms.TextInput, forms.TextInput]
+    for widgets, names in (named, ("from", "high_end")), (numbered, ("part 1", "part 2")):
+        (pair,) = drawn_of(pair=forms.CharField(widget=Halves(widgets)))
+        assert [f'aria-label="{name}"' in pair.html for name in names] == [True] * 2
+
+
+class Halves(forms.MultiWidget):
+    def decompress(self, value: Any) -> list[Any]:
+        return [None, None]
+
+
+class OwnSelect(forms.Select):
+    pass
+
+
+class OwnDate(forms.SelectDateWidget):
+    select_widget = OwnSelect
+
+
+def test_what_an_author_has_made_himself_stays_so() -> None:
+    (day,) = drawn_of(day=forms.DateField(widget=OwnDate))
+    assert "aria-label" not in day.html
+    own: Any = {"template_name": "django/forms/field.html"}
+    (n,) = drawn_of(n=forms.IntegerField(**own))
+    assert '<label for="id_n">N:</label>' in n.html
+
+
+# --- the seed --------------------------------------------------------------------------------
+
+SEEDED = replace(SUM, seed=True)
+
+
+class OwnSeedForm(SumForm):
+    """A computation's own field of that name, from before the site had one."""
+
+    seed = forms.IntegerField(required=False)
+
+
+def test_chance_has_a_field_for_its_seed_which_its_own_form_never_sees() -> None:
+    seen: list[dict[str, Any]] = []
+
+    class LookingForm(SumForm):
+        def clean(self) -> dict[str, Any]:
+            seen.append(dict(self.cleaned_data))
+            return self.cleaned_data
+
+    form = form_for(replace(SEEDED, form=LookingForm))(
+        {"n": "5", "seed": str(MOST), "chunk_size": "2"}
+    )
+    assert form.is_valid()
+    assert (form.parameters, form.seed_given) == ({"n": 5}, MOST)
+    assert form.cleaned_data == {"n": 5, "seed": MOST, "chunk_size": 2}
+    assert form.given == {"n": ["5"]}
+    assert seen == [{"n": 5}]
+
+
+@pytest.mark.parametrize("data", [{}, {"seed": ""}])
+def test_a_seed_may_be_left_out(data: dict[str, str]) -> None:
+    form = form_for(SEEDED)({"n": "5", **data})
+    assert form.is_valid()
+    assert form.seed_given is None
+
+
+@pytest.mark.parametrize("seed", ["-1", "1.5", "x", "١", str(MOST + 1), "9" * 5_000])
+def test_a_seed_that_is_none_is_refused(seed: str) -> None:
+    form = form_for(SEEDED)({"n": "5", "seed": seed})
+    (sentence,) = form.errors["seed"]
+    assert sentence in (
+        "Give seed as a whole number in plain digits, or leave it out.",
+        f"Give a Seed of at most {MOST:,}.",
+    )
+
+
+def test_there_is_none_without_chance_nor_where_many_runs_are_started() -> None:
+    assert "seed" not in form_for(SUM)().fields
+    assert "seed" not in form_for(SEEDED, chunked=False)().fields
+    assert "seed" in form_for(replace(SEEDED, cut=None, length=None))().fields
+
+
+def test_a_field_of_that_name_stays_its_computations_own() -> None:
+    form = form_for(replace(SUM, form=OwnSeedForm))({"n": "5", "seed": "7"})
+    assert form.is_valid()
+    assert (form.parameters, form.seed_given) == ({"n": 5, "seed": 7}, None)
+    assert form.given == {"n": ["5"], "seed": ["7"]}

@@ -18,7 +18,16 @@ from django.test import Client
 from compute import computations
 from compute.computation import Computation, ComputationError, DoesNotFitError
 from compute.computations import Loaded, all_computations
-from compute.given import as_data, of_form, of_parameters, of_words
+from compute.given import (
+    as_data,
+    completed,
+    names_of,
+    of_form,
+    of_parameters,
+    of_words,
+    takes_several,
+    typed,
+)
 from compute.management import terminal
 from compute.models import Run, Sweep
 from compute.models.speed import speed_of
@@ -146,6 +155,7 @@ def test_several_choices_arrive_whole_in_the_terminal(
         call_command("compute", "own", "2026-03-01", "c")
 
 
+@pytest.mark.thorough
 def test_a_run_notes_what_its_form_was_filled_in_with_and_nothing_else(own: Run) -> None:
     expected = {name: [value] if isinstance(value, str) else value for name, value in GIVEN.items()}
     assert own.given == expected
@@ -178,17 +188,19 @@ def test_callables_get_what_the_form_cleaned_later_as_well(
     assert (again.title, again.parameters, again.chunk_size) == (own.title, own.parameters, 10)
 
 
+@pytest.mark.thorough
 def test_it_can_be_tried_in_several_sizes(db: None, declare: Declare) -> None:
     reply = Client().post(SIZES, GIVEN)
     assert reply.status_code == 200, reply.content
     address = reply.json()["chunk_sizes"]
     assert Client().get(address).json()["sweeping"]
     sweep = Sweep.objects.get()
+    assert sweep.given is not None
     assert sweep.given["kinds"] == ["a", "c"]
     end(Run.objects.get())
     sweep.advance()
     assert [run.title for run in Run.objects.all()] == ["01 Mar a+c None"] * 2
-    assert Run.objects.first().given == sweep.given  # type: ignore[union-attr]
+    assert Run.objects.earliest("id").given == sweep.given
 
 
 def test_a_sweep_whose_form_has_changed_ends(db: None, declare: Declare) -> None:
@@ -203,6 +215,7 @@ class Renamed(forms.Form):
     kind = forms.CharField(required=False)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kept", [True, False], ids=["kept", "of the version before"])
 @pytest.mark.parametrize(
     ("form", "said"),
@@ -324,6 +337,7 @@ RAISING = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", RAISING)
 def test_a_form_that_fails_is_its_authors_mistake_and_no_500(
     own: Run, admin: Client, browser_client: Client, declare: Declare, kind: str
@@ -386,7 +400,7 @@ class EveryForm(forms.Form):
     yes = forms.BooleanField()
     no = forms.BooleanField(required=False)
     perhaps = forms.NullBooleanField()
-    data = forms.JSONField()
+    data = forms.JSONField()  # type: ignore[assignment]  # a form's own name, and a field's
     numbers = forms.TypedMultipleChoiceField(choices=[(1, 1), (2, 2)], coerce=int)
     absent = forms.IntegerField(required=False)
 
@@ -442,3 +456,97 @@ def test_words_are_for_the_fields_in_their_order() -> None:
     for form, words in ((one, ["1", "2"]), (forms.Form(), ["1"])):
         with pytest.raises(ValueError, match=r"takes \d value"):
             of_words(form, words)
+
+
+def test_options_are_for_fields_and_for_parts_of_them() -> None:
+    fields = {"k": forms.IntegerField(), "at": forms.SplitDateTimeField()}
+    form = type("Form", (forms.Form,), fields)()
+    assert of_words(form, ["1"], {"at": ["2026-03-01", "10:30"]}) == {
+        "k": ["1"], "at_0": ["2026-03-01"], "at_1": ["10:30"],
+    }  # fmt: skip
+    assert of_words(form, [], {"at_1": ["10:30"], "k": ["2"]}) == {"at_1": ["10:30"], "k": ["2"]}
+    for words, options in ((["1"], {"k": ["2"]}), ([], {"k": ["1", "2"]}), ([], {"at": ["1"] * 3})):
+        with pytest.raises(ValueError, match=r"given k twice|one value as k|2 values as at"):
+            of_words(form, words, options)
+
+
+def test_the_names_that_a_widget_sends() -> None:
+    names = [
+        *("kinds", "when_0", "when_1", "day", "day_year", "day_month", "day_day"),
+    ]
+    widgets = {
+        "kinds": forms.SelectMultiple(),
+        "when": forms.SplitDateTimeWidget(),
+        "day": forms.SelectDateWidget(),
+    }
+    assert [each for name, widget in widgets.items() for each in names_of(name, widget)] == names
+    assert takes_several(widgets["kinds"])
+    assert takes_several(forms.MultipleHiddenInput())
+    assert not takes_several(widgets["when"])
+
+
+class Place(forms.TextInput):
+    """Sends two names of its own."""
+
+    def value_from_datadict(self, data: Any, files: Any, name: str) -> Any:
+        return f"{data.get(f'{name}-x')} {data.get(f'{name}-y')}"
+
+    def value_omitted_from_data(self, data: Any, files: Any, name: str) -> bool:
+        return f"{name}-x" not in data
+
+
+class FirstForm(forms.Form):
+    n = forms.IntegerField(initial=lambda: 7)
+    kinds = forms.MultipleChoiceField(choices=[(c, c) for c in "abc"], initial=("a", "b"))
+    loud = forms.BooleanField(initial=True)
+    quiet = forms.BooleanField(required=False)
+    at = forms.SplitDateTimeField(initial=datetime(2026, 3, 1, 10, 30))
+    place = forms.CharField(widget=Place, initial="x")
+    more = forms.CharField()
+    file = forms.FileField(initial="x")
+
+
+def test_what_is_left_out_is_as_it_is_at_first() -> None:
+    form = FirstForm()
+    first = {
+        "n": ["7"], "kinds": ["a", "b"], "loud": ["false"],
+        "at_0": ["2026-03-01"], "at_1": ["10:30:00"], "place": ["x"],
+    }  # fmt: skip
+    assert dict(completed(form, as_data({})).lists()) == first
+    assert dict(completed(form, as_data({}), boxes=True).lists()) == {**first, "loud": ["True"]}
+    given = {"n": [""], "kinds": [""], "loud": ["on"], "at_1": ["11:00"], "place-x": ["1"]}
+    completed_ = dict(completed(form, as_data(given)).lists())
+    assert completed_ == {**given, "kinds": []}
+    assert completed(form, {"kinds": ["c"], "n": 8}).getlist("kinds") == ["c"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "text"),
+    [
+        (forms.DateField(), date(2026, 3, 1), "2026-03-01"),
+        (forms.DateField(), datetime(2026, 3, 1, 10), "2026-03-01"),
+        (forms.DateField(input_formats=["%d.%m.%Y"]), "2026-03-01", "01.03.2026"),
+        (forms.DateField(input_formats=["%d.%m.%y", "%d.%m.%Y"]), date(1926, 3, 1), "01.03.1926"),
+        (forms.DateField(input_formats=["%Y-%m"]), date(2026, 3, 2), "2026-03-02"),
+        (forms.DateField(), "soon", "soon"),
+        (forms.DateField(), "2026-02-31", "2026-02-31"),
+        (forms.DateField(), 5, "5"),
+        (forms.TimeField(), time(10, 30), "10:30:00"),
+        (forms.TimeField(), datetime(2026, 3, 1, 10, 30), "10:30:00"),
+        (forms.TimeField(input_formats=["%H.%M"]), "10:30:00", "10.30"),
+        (forms.TimeField(), time(10, 30, 0, 5), "10:30:00.000005"),
+        (forms.CharField(), "2026-03-01", "2026-03-01"),
+    ],
+)
+def test_days_and_times_are_written_as_their_field_reads_them(
+    field: forms.Field, value: Any, text: str
+) -> None:
+    assert dict(typed("k", field, value)) == {"k": [text]}
+
+
+def test_several_are_taken_from_whatever_holds_them() -> None:
+    field = forms.MultipleChoiceField(choices=[(n, n) for n in range(9)])
+    for value in ([1, 2], (1, 2), range(1, 3), {1: "x", 2: "y"}.keys(), iter([1, 2])):
+        assert dict(typed("k", field, value)) == {"k": ["1", "2"]}
+    assert dict(typed("k", field, "a")) == {"k": ["a"]}
+    assert dict(typed("k", field, None)) == {}

@@ -7,6 +7,8 @@ everything else answers as it did before.
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
@@ -16,7 +18,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.test import Client
 
-from compute import computations
+from compute import computations, retention
 from compute.management import terminal
 from compute.models import Run
 from compute.queue.models import Job
@@ -41,7 +43,7 @@ LISTS = [
 ]
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def declared() -> Iterator[None]:
     """The hostile author's folder is one of the site's."""
     computations.__path__.append(FOLDER)
@@ -51,7 +53,7 @@ def declared() -> Iterator[None]:
     computations.loaded.cache_clear()
 
 
-def parameters(name: str) -> dict[str, object]:
+def parameters(name: str) -> dict[str, Any]:
     return {"n": 4, "chunk_size": 1} if name in odd.WRONG else {"name": name}
 
 
@@ -62,27 +64,34 @@ def assert_ends(name: str, run: Run) -> None:
     assert not run.everything().unsettled().exists()
     if kind == "is":
         assert (run.state, run.result) == (Run.State.DONE, expected)
+    elif kind == "apart":
+        assert (run.state, run.result) == (Run.State.DONE, None)
+        assert run.outputs.all()[0].kind == expected
     else:
         assert run.state == Run.State.ERROR
         assert expected in (run.error() or "")
 
 
-def assert_all_answers(name: str, admin: Client, run: Run | None) -> None:
-    addresses = list(LISTS)
-    if run:
-        for check in (f"/compute/{name}/check/", "/sum-check/", "/split-sum-check/"):
-            addresses.append(f"{check}?task_id={run.task_id}")
-        addresses.append(f"/admin/compute/run/{run.pk}/change/")
-        jobs = run.everything()
-        addresses += [f"/admin/queue/job/{job.pk}/change/" for job in jobs]
-        failed = jobs.filter(state=Job.State.FAILED)
-        addresses += [f"/admin/django_q/failure/{job.pk}/change/" for job in failed]
-        done = jobs.filter(state=Job.State.DONE)
-        addresses += [f"/admin/django_q/success/{job.pk}/change/" for job in done]
-    for accept in ("text/html", "application/json"):
-        for address in addresses:
-            assert admin.get(address, headers={"accept": accept}).status_code == 200, address
-    call_command("prune", days=1, dry_run=True, stdout=StringIO())
+def pages_of(run: Run) -> list[str]:
+    """A page of each kind that shows something of it."""
+    name = run.computation
+    checks = [f"/compute/{name}/check/", "/sum-check/", "/split-sum-check/"]
+    if run.state == Run.State.DONE:
+        checks.append(f"/compute/{name}/result/")
+    pages = [f"{check}?task_id={run.task_id}" for check in checks]
+    pages.append(f"/admin/compute/run/{run.pk}/change/")
+    for jobs in run.everything(), run.everything().filter(state=Job.State.FAILED):
+        pages += [f"/admin/queue/job/{job.pk}/change/" for job in jobs[:2]]
+    kinds = {Job.State.FAILED: "failure", Job.State.DONE: "success"}
+    for state, kind in kinds.items():
+        jobs = run.everything().filter(state=state)[:2]
+        pages += [f"/admin/django_q/{kind}/{job.pk}/change/" for job in jobs]
+    return list(dict.fromkeys(pages))
+
+
+def assert_all_answer(admin: Client, pages: list[str]) -> None:
+    for page in pages:
+        assert admin.get(page, headers={"accept": "text/html"}).status_code == 200, page
 
 
 @pytest.fixture
@@ -111,7 +120,6 @@ def test_a_program_starts_it(other: Run, admin: Client, name: str) -> None:
         told = admin.get(f"/compute/{name}/start/", parameters(name))
         assert (told.status_code, expected in told.json()["detail"]) == (422, True)
         assert name in told.json()["detail"]
-        run = None
     else:
         assert reply.status_code == 200
         run = Run.objects.latest("id")
@@ -119,10 +127,24 @@ def test_a_program_starts_it(other: Run, admin: Client, name: str) -> None:
         said = Client().get(f"/compute/{name}/check/", {"task_id": run.task_id})
         json.loads(said.content, parse_constant=pytest.fail)  # JSON has no NaN
         assert said.json()["status"] == run.status
+        assert_all_answer(admin, pages_of(run))
     assert not Job.objects.unsettled().exists()
-    assert_all_answers(name, admin, run)
 
 
+def test_every_list_answers_with_all_of_them(other: Run, admin: Client, settings: Any) -> None:
+    settings.MAX_CLIENT_MB_PER_HOUR = 0
+    for name in NAMES:
+        Client().get(f"/compute/{name}/start/", parameters(name))
+        run_jobs()
+    refused = sum(odd.EXPECTED[name][0] == "refused" for name in NAMES)
+    assert Run.objects.count() == 1 + len(NAMES) - refused
+    ids = Run.objects.values_list("task_id", flat=True)[19::20]
+    further = [f"/?page=before-{task_id}" for task_id in ids]
+    assert_all_answer(admin, LISTS + further)
+    assert sum(retention.steps(days=1, dry=True), Counter()).total() == 0
+
+
+@pytest.mark.once
 @pytest.mark.parametrize("name", NAMES)
 def test_a_browser_starts_it(other: Run, admin: Client, browser_client: Client, name: str) -> None:
     assert browser_client.get(f"/compute/{name}/").status_code == 200
@@ -143,6 +165,7 @@ def test_a_browser_starts_it(other: Run, admin: Client, browser_client: Client, 
     assert browser_client.get("/").status_code == 200
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", NAMES)
 def test_a_terminal_starts_it(other: Run, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     def follow(run: Run) -> None:
@@ -162,6 +185,20 @@ def test_a_terminal_starts_it(other: Run, monkeypatch: pytest.MonkeyPatch, name:
         compute()
         assert json.loads(out.getvalue(), parse_constant=pytest.fail) == expected
         return
+    if kind == "apart":
+        compute()
+        assert not re.search(r"[\x00-\x1f]", out.getvalue().replace("\n", ""))
+        return
     with pytest.raises(CommandError) as caught:
         compute()
     assert expected in str(caught.value)
+
+
+def test_all_of_them_have_a_card_on_the_first_page(
+    other: Run, browser_client: Client, settings: Any
+) -> None:
+    settings.HOME_PAGE = ""
+    html = browser_client.get("/").content.decode()
+    cards = set(re.findall(r'<h3><a href="/compute/([^/"]+)/">', html))
+    assert cards >= set(NAMES)
+    assert "<script>x" not in html

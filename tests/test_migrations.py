@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
 
+@pytest.mark.thorough
 def test_runs_of_sums_become_runs_of_a_computation(transactional_db: None) -> None:
     executor = MigrationExecutor(connection)
     latest = executor.loader.graph.leaf_nodes()
@@ -13,8 +15,8 @@ def test_runs_of_sums_become_runs_of_a_computation(transactional_db: None) -> No
         executor.migrate([("compute", "0001_initial")])
         old = executor.loader.project_state([("compute", "0001_initial")]).apps
         for number, kind in enumerate(["sum", "buggy-sum", "split-sum"]):
-            run = {"task_id": str(number), "kind": kind, "n": 10**12, "state": "done"}
-            old.get_model("compute", "Run").objects.create(**run, result=10**24)
+            fields = {"task_id": str(number), "kind": kind, "n": 10**12, "state": "done"}
+            old.get_model("compute", "Run").objects.create(**fields, result=10**24)
     finally:
         MigrationExecutor(connection).migrate(latest)
     from compute.models import Run

@@ -21,11 +21,14 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests import database
+from tests.cleaner import processes_of
 from tests.processes import (
     ROOT,
     Process,
     Processes,
     clone_into,
+    ended,
     free_port,
     not_ignored,
     tracked,
@@ -62,7 +65,7 @@ def started(tmp_path: Path, home: Path) -> Iterator[Processes]:
     processes.end()
 
 
-def ended(process: Process, seconds: float = 120) -> str:
+def said_by(process: Process, seconds: float = 120) -> str:
     """What it has printed when it has ended well."""
     assert process.popen.wait(seconds) == 0, process.text()
     return process.text()
@@ -130,12 +133,7 @@ class Served:
         assert "<form" in self.ask("/", "text/html")
         run = json.loads(self.ask("/split-sum-start/?n=1000&chunk_size=100"))["task_progress"]
         path = run.removeprefix(f"http://localhost:{self.port}")
-
-        def total() -> int | None:
-            said = json.loads(self.ask(path))
-            return int(said["total"]) if said["status"] == "done" else None
-
-        assert wait_until(total, 60, path) == 500500
+        assert ended(lambda: json.loads(self.ask(path)), what=path)["total"] == 500500
         assert "Warning" not in self.process.text()
 
 
@@ -181,9 +179,29 @@ def test_no_git(started: Processes, clone: Path, tmp_path: Path) -> None:
     path = f"{tools}:{started.environment['PATH']}"
     serve(started, clone, PATH=path).works()
     test = ("bin/test", "-q", "tests/test_chunking.py")
-    said = ended(started.start(*test, cwd=clone, PATH=path, TEST_DATABASE="sqlite"))
+    said = said_by(started.start(*test, cwd=clone, PATH=path, TEST_DATABASE="sqlite"))
     assert " passed" in said
     assert not (tmp_path / "asked").exists()
+
+
+def test_tests_that_are_stopped_leave_nothing(started: Processes, clone: Path) -> None:
+    """As by a time limit, which tells only the process that it has started."""
+    before = runs()
+    process = started.start("bin/test", cwd=clone, TEST_DATABASE="")
+
+    def postgres() -> bool:
+        of_it = [each for run in runs() - before for each in processes_of(str(run))]
+        return any(each.info["name"] == "postgres" for each in of_it)
+
+    wait_until(postgres, 60, "its Postgres")
+    process.send()
+    assert process.popen.wait(30) == 1
+    wait_until(lambda: runs() == before, 30, "the end of all that it has started")
+
+
+def runs() -> set[Path]:
+    """The folders of runs of tests within this one."""
+    return set(database.FOLDER.glob("sumsite-tests-*"))
 
 
 def test_tests_know_the_files_without_git() -> None:
@@ -296,7 +314,7 @@ def test_a_later_version_is_pulled(started: Processes, tmp_path: Path) -> None:
                 for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}  # fmt: skip
 
     def git(folder: Path, *arguments: str) -> None:
-        ended(started.start("git", *arguments, cwd=folder, **somebody))
+        said_by(started.start("git", *arguments, cwd=folder, **somebody))
 
     def commit(folder: Path) -> None:
         git(folder, "add", "--all", "--force")
@@ -323,7 +341,7 @@ def test_a_later_version_is_pulled(started: Processes, tmp_path: Path) -> None:
     (upstream / "compute/static/compute/new.css").write_text("p { margin: 0 }")
     commit(upstream)
     # Rebasing own commits takes a name, as committing them did.
-    ended(started.start(*pull[1].split(), cwd=clone, **somebody))
+    said_by(started.start(*pull[1].split(), cwd=clone, **somebody))
 
     offline = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheel.parent)}
     site = serve(started, clone, **offline)
@@ -335,7 +353,9 @@ def test_a_later_version_is_pulled(started: Processes, tmp_path: Path) -> None:
         assert json.loads(site.ask(f"/compute/{name}/"))
     tables = "import sqlite3; sqlite3.connect('db.sqlite3').execute('TABLE of_the_new_version')"
     tables = tables.replace("TABLE", "SELECT * FROM")
-    ended(started.start(str(clone / ".venv/bin/python"), "-c", f"import tiny; {tables}", cwd=clone))
+    said_by(
+        started.start(str(clone / ".venv/bin/python"), "-c", f"import tiny; {tables}", cwd=clone)
+    )
 
 
 def environment_beside_ours(folder: Path) -> None:
@@ -450,12 +470,12 @@ def test_the_newest_python_that_starts(
     lying("python3.14", version=(3, 14, 0), lacks="ensurepip")
     lying("python3.13", version=(3, 13, 2), lacks="_sqlite3", folder=shim.parent)
     started.environment["PATH"] += f":{shim.parent}"
-    said = ended(started.start("bin/hello", cwd=folder))
+    said = said_by(started.start("bin/hello", cwd=folder))
     assert said.startswith(MADE.replace(VERSION, "3.13.1"))
     assert python_of(folder) == REAL
 
     lying(newest.name, version=(3, 14, 1), folder=newest.parent)
-    assert ended(started.start("bin/hello", cwd=folder)).startswith("hello ")
+    assert said_by(started.start("bin/hello", cwd=folder)).startswith("hello ")
 
 
 def test_no_suitable_python(
@@ -500,11 +520,11 @@ def test_the_python_that_is_named(
         assert f"from 3.11 to 3.14{found}. Give a command or a path." in said
     assert not (folder / ".venv").exists()
 
-    said = ended(started.start("bin/hello", cwd=folder, PYTHON=shim.name))
+    said = said_by(started.start("bin/hello", cwd=folder, PYTHON=shim.name))
     assert said.startswith(MADE.replace(VERSION, "3.14.1"))
     for named in str(REAL), os.path.relpath(REAL, folder):  # what it truly was made with
-        assert ended(started.start("bin/hello", cwd=folder, PYTHON=named)).startswith("hello ")
-    said = ended(started.start("bin/hello", cwd=folder, PYTHON="python3.13"))
+        assert said_by(started.start("bin/hello", cwd=folder, PYTHON=named)).startswith("hello ")
+    said = said_by(started.start("bin/hello", cwd=folder, PYTHON="python3.13"))
     assert said.startswith(f"Making .venv anew, for it has Python {VERSION}, with Python 3.13.99 …")
 
 
@@ -547,7 +567,7 @@ def test_an_environment_that_does_not_work_is_made_anew(
     (folder / ".venv").symlink_to(elsewhere)
     flaw = happens(elsewhere, lying)
     before = sorted(elsewhere.rglob("*"))
-    said = ended(started.start("bin/hello", cwd=folder, PATH=f"{REAL.parent}:{tools(started)}"))
+    said = said_by(started.start("bin/hello", cwd=folder, PATH=f"{REAL.parent}:{tools(started)}"))
     assert f"Making .venv anew, for {flaw}, with Python {VERSION} …\n" in said
     assert "hello " in said
     assert not (folder / ".venv").is_symlink()
@@ -577,10 +597,10 @@ def alive_in(group: int) -> list[psutil.Process]:
 
 
 def goes_on(started: Processes, folder: Path, **environment: str) -> None:
-    said = ended(started.start("bin/hello", cwd=folder, **environment))
+    said = said_by(started.start("bin/hello", cwd=folder, **environment))
     assert "Making .venv anew, for its setting up was interrupted, with Python" in said
     assert "hello " in said
-    assert ended(started.start("bin/hello", cwd=folder, **environment)).startswith("hello ")
+    assert said_by(started.start("bin/hello", cwd=folder, **environment)).startswith("hello ")
 
 
 STOPPED = "hello: stopped; start it again, and it sets up what is missing.\n"
@@ -631,7 +651,7 @@ def test_pip_that_fails_by_itself(started: Processes, folder: Path) -> None:
     assert process.popen.wait(60) == 1
     sentence = "hello: pip could not install requirements.txt; its message stands above.\n"
     assert process.text().endswith(sentence)
-    said = ended(started.start("bin/hello", cwd=folder, PATH=path))
+    said = said_by(started.start("bin/hello", cwd=folder, PATH=path))
     assert said.startswith("Installing requirements.txt …\nhello ")
 
 
@@ -641,5 +661,5 @@ def test_two_that_set_up_at_the_same_time(started: Processes, folder: Path) -> N
     wait_until(lambda: (folder / ".venv/unfinished").exists(), 30)
     second = started.start("bin/hello", cwd=folder, PATH=path)
     waited = rf"Waiting for process {first.pid}, which sets up \.venv \(.*\) …\nhello "
-    assert re.match(waited, ended(second))
-    assert ended(first).startswith(MADE)
+    assert re.match(waited, said_by(second))
+    assert said_by(first).startswith(MADE)

@@ -212,3 +212,18 @@ def test_it_lets_through_what_the_site_takes() -> None:
         timeout = re.search(rf"{name} (\d+)s", text)
         assert timeout
         assert int(timeout[1]) > 30  # WEB_TIMEOUT
+
+
+def test_a_file_may_be_longer_than_other_bodies(site: Proxy) -> None:
+    """The proxies let it through to where files go in; what the site says of it is its own."""
+    part = b"x" * 2_000_000
+    for path in ("/compute/columns/upload/", "/compute/primes/start/"):
+        status, reply = ask(site, path, body=part)
+        assert "the body of a request may have" not in reply["detail"], (status, reply)
+
+
+@pytest.mark.parametrize("site", ["caddy"], indirect=True)
+def test_what_is_too_long_for_caddy_is_to_go_in_parts(site: Proxy) -> None:
+    with contextlib.suppress(OSError):  # it may close before all is sent
+        status, reply = ask(site, "/compute/columns/upload/", body=b"x" * 17_000_000)
+        assert (status, "in parts of at most 16 MB" in reply["detail"]) == (413, True)

@@ -24,7 +24,7 @@ import pytest
 
 from compute.computations import OURS
 from tests.deployments import composed
-from tests.processes import ROOT, Process, Processes, clone_into, free_port, wait_until
+from tests.processes import ROOT, Process, Processes, clone_into, ended, free_port, wait_until
 from tests.test_documents import named_commands
 
 README = (ROOT / "README.md").read_text()
@@ -96,12 +96,10 @@ class Reader:
     def follow(self, command: str) -> dict[str, object]:
         """Start a run as the README says, and ask its check address until it has ended."""
         address = json.loads(self.run(command))["task_progress"]
-
-        def reply() -> dict[str, object] | None:
-            said: dict[str, object] = json.loads(self.run(f"curl -s '{address}'"))
-            return said if said["status"] != "in-progress" else None
-
-        return wait_until(reply, 120, address)
+        outcome: dict[str, object] = ended(
+            lambda: json.loads(self.run(f"curl -s '{address}'")), what=address
+        )
+        return outcome
 
 
 Step = Callable[[Reader, str], None]
@@ -280,6 +278,15 @@ EXAMPLES: dict[str, tuple[str, Step]] = {
     "try_samples": ("./manage.py try_samples", succeeds),
     "retry": ("./manage.py retry --computation primes", succeeds),
     "cancel": ("./manage.py cancel --all", succeeds),
+    "pause": ("./manage.py pause --all", succeeds),
+    "resume": ("./manage.py resume --computation primes", succeeds),
+    "drain": (
+        "node=$(./manage.py shell -v 0 -c "
+        "'from compute.queue.models import Node; print(Node.objects.alive()[0].pk)') && "
+        "./manage.py drain $node && ./manage.py drain --undo $node",
+        prints("works again"),
+    ),
+    "pause_queue": ("./manage.py pause_queue && ./manage.py pause_queue --undo", succeeds),
     "prune": ("./manage.py prune --days 7 --dry-run", prints("Would remove: nothing")),
     "copy_database": ("./manage.py copy_database", not_run("tests/test_operations.py moves one")),
     "release": ("./manage.py release", prints("No migrations to apply")),

@@ -6,70 +6,55 @@ import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from importlib import import_module
-from io import StringIO
 from typing import Any
 
 import pytest
 from django.apps import apps
 from django.contrib.sessions.models import Session
-from django.core.management import CommandError, call_command
+from django.core.management import call_command
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
-from django_q.brokers import get_broker
 from django_q.models import Failure, OrmQ, Schedule, Task
-from django_q.scheduler import scheduler
 
 from compute import retention
 from compute.computations.sums import SUM
-from compute.models import MailAsked, Run, Sweep
+from compute.models import MailAsked, Run, Sweep, Upload
 from compute.models.notes import refresh
 from compute.models.plans import run_of
 from compute.models.retries import retry
+from compute.models.upload import begin
+from compute.queue import retention as queue
+from compute.queue.contents import Content, Part, Writer
 from compute.queue.fanout import async_iter
 from compute.queue.models import Job, Node
+from compute.queue.node.scheduler import queue_due
+from compute.queue.sharing import Slot
 from tests import recipes
-from tests.aged import make_old_runs
+from tests.aged import OLD, a_run, age, counts
 from tests.conftest import check, run_jobs, run_queued, started
 from tests.processes import Processes, wait_until
 from tests.recipes import new_id
+from tests.uploads.data import stored
 
 MIGRATION = import_module("compute.migrations.0005_retention")
-OLD, NEW = timedelta(days=31), timedelta(days=29)
-
-
-def age(run: Run, by: timedelta = OLD) -> None:
-    """Let everything of a run have happened so much earlier."""
-    then = timezone.now() - by
-    run.everything().filter(finished_at__isnull=False).update(finished_at=then)
-    Task.objects.filter(pk__in=run.everything().values("pk")).update(stopped=then)
-    Run.objects.filter(pk=run.pk, finished_at__isnull=False).update(finished_at=then)
-    Run.objects.filter(pk=run.pk).update(created_at=then)
-
-
-def a_run(address: str = "/split-sum-start/", by: timedelta = OLD) -> Run:
-    """A run that was done so long ago."""
-    run = started(address, n=1000, **({"chunk_size": 250} if "split" in address else {}))
-    run_jobs()
-    refresh(run)
-    age(run, by)
-    return run
-
-
-def counts() -> dict[str, int]:
-    models: list[Any] = [Run, Job, Task, OrmQ, Sweep, Node]
-    return {model.__name__: model.objects.count() for model in models}
+NEW = timedelta(days=29)
 
 
 def prune(**options: Any) -> dict[str, int]:
     return dict(retention.prune(30, ease=0, **options).removed)
 
 
+@pytest.mark.thorough
 def test_an_old_run_goes_with_all_that_is_its(db: None) -> None:
     old, young = a_run(), a_run(by=NEW)
+    Slot.objects.create(pool=old.task_id, number=0, until=timezone.now())
     # Its four chunks, and what has combined them.
     assert prune() == {"runs": 1, "jobs": 5, "tasks": 5}
+    assert not old.flow.exists()
+    assert not Slot.objects.exists()
+    assert young.flow.exists()
     assert counts() == {"Run": 1, "Job": 5, "Task": 5, "OrmQ": 0, "Sweep": 0, "Node": 0}
     for address in ("/sum-check/", "/split-sum-check/", "/compute/sum/check/"):
         assert Client().get(address, {"task_id": old.task_id}).status_code == 404
@@ -77,6 +62,55 @@ def test_an_old_run_goes_with_all_that_is_its(db: None) -> None:
     assert prune() == {}
 
 
+def written(holder: str, **ago: float) -> None:
+    with Writer(holder) as writer:
+        writer.write(b"x")
+        writer.done()
+    made = Content.objects.filter(pk=writer.content.pk)
+    made.update(made_at=timezone.now() - timedelta(**ago))
+
+
+def contents_of() -> set[str]:
+    return set(Content.objects.values_list("holder", flat=True))
+
+
+@pytest.mark.thorough
+def test_contents_go_with_their_run_and_its_chunks(db: None) -> None:
+    old, young = a_run(), a_run(by=NEW)
+    chunk = old.jobs.all()[0]
+    for holder in (old.task_id, chunk.pk, old.combine_id, young.task_id):
+        written(holder, days=29)
+    assert prune(dry=True) == {"runs": 1, "jobs": 5, "tasks": 5, "contents": 3}
+    assert prune() == {"runs": 1, "jobs": 5, "tasks": 5, "contents": 3}
+    assert contents_of() == {young.task_id}
+    assert Part.objects.count() == 1
+    assert prune() == {}
+
+
+@pytest.mark.parametrize("days", [30, 0])
+def test_what_dead_workers_have_left_goes_whatever_is_kept_of_runs(db: None, days: int) -> None:
+    run = a_run(by=NEW)
+    Job.objects.all().delete()
+    for holder in (run.task_id, run.combine_id, "gone"):
+        written(holder, hours=2)
+    written("gone lately", minutes=30)
+    removed = retention.prune(days, ease=0).removed
+    assert removed["contents"] == 1
+    assert contents_of() == {run.task_id, run.combine_id, "gone lately"}
+
+
+def test_what_a_share_had_no_time_to_remove_the_next_one_does(db: None) -> None:
+    written("holder", days=1)
+    Content.objects.give_up()
+    list(retention.steps(0, dry=True))
+    assert Content.objects.exists()
+    first = retention.steps(30)
+    while Content.objects.exists():
+        next(first)
+    assert not Part.objects.exists()
+
+
+@pytest.mark.thorough
 def test_a_dry_run_counts_the_same_and_removes_nothing(db: None) -> None:
     a_run()
     async_iter("math.sqrt", [1, 4])
@@ -110,6 +144,7 @@ def test_what_is_unfinished_stays_whatever_its_age(db: None) -> None:
     assert there["Job"] == 6
 
 
+@pytest.mark.thorough
 def test_a_group_goes_only_when_its_last_job_is_old(db: None) -> None:
     group = async_iter("math.sqrt", [1, 4])
     run_jobs()
@@ -128,6 +163,7 @@ def test_a_run_that_settled_unnoticed_is_noted_and_goes(db: None) -> None:
     assert not Run.objects.filter(pk=run.pk).exists()
 
 
+@pytest.mark.thorough
 def test_a_run_that_nobody_has_combined_is_combined_and_as_young_as_that(db: None) -> None:
     run = started("/split-sum-start/", n=1000, chunk_size=250)
     run_queued()
@@ -138,6 +174,7 @@ def test_a_run_that_nobody_has_combined_is_combined_and_as_young_as_that(db: Non
     assert check(run)["total"] == 500500
 
 
+@pytest.mark.thorough
 def test_what_combined_a_run_stays_as_long_as_the_run(db: None) -> None:
     run = a_run(by=NEW)
     old = timezone.now() - OLD
@@ -147,6 +184,7 @@ def test_what_combined_a_run_stays_as_long_as_the_run(db: None) -> None:
     assert run.combine_job is not None
 
 
+@pytest.mark.thorough
 def test_a_retried_run_is_as_young_as_its_retry(run_with_a_failure: Run, missing_file: Any) -> None:
     refresh(run_with_a_failure)
     age(run_with_a_failure)
@@ -159,6 +197,7 @@ def test_a_retried_run_is_as_young_as_its_retry(run_with_a_failure: Run, missing
     assert run_with_a_failure.result == 121
 
 
+@pytest.mark.thorough
 def test_runs_of_a_sweep_go_together_and_then_the_sweep(db: None) -> None:
     sweep = Sweep.objects.create(computation="sum", parameters={"n": 9}, sizes=[1, 2])
     Sweep.objects.update(created_at=timezone.now() - OLD)
@@ -182,6 +221,7 @@ def test_dead_nodes_go_once_no_job_names_them(db: None) -> None:
     assert dead not in Node.objects.all()
 
 
+@pytest.mark.thorough
 def test_the_mark_of_a_run_without_chunks_goes_with_it(db: None) -> None:
     kept, lone = async_iter("math.sqrt", []), async_iter("math.sqrt", [])
     Task.objects.update(stopped=timezone.now() - OLD)
@@ -193,8 +233,9 @@ def test_the_mark_of_a_run_without_chunks_goes_with_it(db: None) -> None:
     assert prune() == {"tasks": 2, "runs": 1, "jobs": 1}  # the other is what combined nothing
 
 
+@pytest.mark.thorough
 def test_many_windows_and_batches(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("compute.queue.retention.LOOK", 3)
+    monkeypatch.setattr("compute.queue.retention.LOOK_ROWS", 3)
     monkeypatch.setattr("compute.queue.retention.BATCH", 3)
     for _ in range(3):
         a_run("/sum-start/")
@@ -210,6 +251,7 @@ def test_many_windows_and_batches(db: None, monkeypatch: pytest.MonkeyPatch) -> 
 # --- a request that found the run just before it was removed ---------------------------------
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("state", [Run.State.DONE, Run.State.ERROR, Run.State.CANCELLED])
 @pytest.mark.parametrize("address", ["/sum-check/", "/split-sum-check/", "/compute/sum/check/"])
 def test_a_run_is_never_shown_without_its_chunks(
@@ -219,25 +261,13 @@ def test_a_run_is_never_shown_without_its_chunks(
     Run.objects.update(state=state)
     run.refresh_from_db()
     assert prune()["runs"] == 1
-    monkeypatch.setattr("compute.web.runs.find_run", lambda request: run)
+    monkeypatch.setattr("compute.web.checking.find_run", lambda request: run)
     reply = Client().get(address, {"task_id": run.task_id})
     if state == Run.State.DONE and address != "/split-sum-check/":
         assert reply.status_code == 200  # what it says is the run's own, and right
     else:
         assert reply.status_code == 404
         assert "task_id" in reply.json()["detail"]
-
-
-def test_a_failed_run_without_chunks_has_been_removed(db: None) -> None:
-    run = a_run("/sum-start/")
-    run.state = Run.State.ERROR
-    Job.objects.all().delete()
-    assert run.error() == "its chunks have been removed"
-    assert run.results() == []
-    Run.objects.all().delete()
-    for ask in (run.error, run.results, run.progress):
-        with pytest.raises(Run.DoesNotExist):
-            ask()
 
 
 # --- the schedule ----------------------------------------------------------------------------
@@ -247,7 +277,7 @@ def test_a_failed_run_without_chunks_has_been_removed(db: None) -> None:
 def schedule(db: None, monkeypatch: pytest.MonkeyPatch) -> Schedule:
     """As the migration makes it, also where another test's flush has taken it."""
     # The scheduler closes old connections; in here it shares the test's own.
-    monkeypatch.setattr("django_q.scheduler.close_old_django_connections", lambda: None)
+    monkeypatch.setattr("compute.queue.node.scheduler.close_old_django_connections", lambda: None)
     MIGRATION.make_schedule(apps, None)
     return Schedule.objects.get(func=retention.SCHEDULED)
 
@@ -265,11 +295,12 @@ def make_due(schedule: Schedule) -> None:
     Schedule.objects.filter(pk=schedule.pk).update(next_run=timezone.now() - timedelta(days=3))
 
 
+@pytest.mark.thorough
 def test_a_missed_schedule_runs_once_as_a_task_with_a_job(schedule: Schedule) -> None:
     a_run()
     make_due(schedule)
     for _ in range(2):
-        scheduler(broker=get_broker())
+        queue_due()
     (job,) = Job.objects.unsettled()
     schedule.refresh_from_db()
     assert job.pk == schedule.task
@@ -286,7 +317,7 @@ def test_a_prune_that_fails_is_listed(schedule: Schedule, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(retention, "steps", broken)
     make_due(schedule)
-    scheduler(broker=get_broker())
+    queue_due()
     run_jobs()
     failure = Failure.objects.get()
     assert failure.func == retention.SCHEDULED
@@ -294,15 +325,16 @@ def test_a_prune_that_fails_is_listed(schedule: Schedule, monkeypatch: pytest.Mo
     assert Job.objects.get().state == Job.State.FAILED
 
 
+@pytest.mark.thorough
 def test_a_prune_that_takes_too_long_comes_again_soon(
     schedule: Schedule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     a_run()
-    monkeypatch.setattr(retention, "SHARE", -1)
+    monkeypatch.setattr(retention, "SHARE_S", -1)
     assert retention.prune_a_share() == {}
     schedule.refresh_from_db()
-    assert schedule.next_run < timezone.now() + timedelta(seconds=retention.REST + 1)
-    monkeypatch.setattr(retention, "SHARE", 60)
+    assert schedule.next_run < timezone.now() + timedelta(seconds=retention.REST_S + 1)
+    monkeypatch.setattr(retention, "SHARE_S", 60)
     assert retention.prune_a_share() == {"runs": 1, "jobs": 5, "tasks": 5}
 
 
@@ -314,13 +346,13 @@ def test_zero_days_keep_everything(db: None, settings: Any) -> None:
 
 
 def test_of_many_schedulers_one_queues_it(processes: Processes) -> None:
-    """What each node's sentinel does, in four processes at once, a hundred times each."""
+    """What each node's scheduler does, in four processes at once, a hundred times each."""
     MIGRATION.make_schedule(apps, None)
     make_due(Schedule.objects.get())
     code = (
         "import django; django.setup()\n"
-        "from django_q.scheduler import scheduler\n"
-        "for _ in range(100): scheduler()\n"
+        "from compute.queue.node.scheduler import queue_due\n"
+        "for _ in range(100): queue_due()\n"
     )
     asking = [
         processes.start(sys.executable, "-c", code, DJANGO_SETTINGS_MODULE="sumsite.settings")
@@ -328,7 +360,7 @@ def test_of_many_schedulers_one_queues_it(processes: Processes) -> None:
     ]
     for process in asking:
         assert process.popen.wait(60) == 0, process.text()
-        assert "Could not create task" not in process.text()
+        assert "can't be run" not in process.text()
     assert Job.objects.count() == OrmQ.objects.count() == 1
 
 
@@ -365,9 +397,14 @@ def sessions(count: int, ends: timedelta) -> set[str]:
     return {session.pk for session in Session.objects.bulk_create(made)}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("days", [30, 0])
 def test_sessions_that_have_ended_go_whatever_is_kept_of_runs(
-    db: None, days: int, monkeypatch: pytest.MonkeyPatch, settings: Any
+    db: None,
+    days: int,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: Any,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr("compute.queue.retention.BATCH", 3)
     sessions(8, timedelta(seconds=-1))
@@ -383,7 +420,8 @@ def test_sessions_that_have_ended_go_whatever_is_kept_of_runs(
     assert retention.prune_a_share() == {"sessions": 8, "mail requests": 1}
     assert set(Session.objects.values_list("pk", flat=True)) == alive
     assert str(MailAsked.objects.get()) == "new"
-    assert command("--days", str(days)).startswith("Removed: nothing.")
+    call_command("prune", days=days)
+    assert capsys.readouterr().out.startswith("Removed: nothing.")
 
 
 def test_a_session_that_is_renewed_meanwhile_stays(db: None) -> None:
@@ -394,6 +432,7 @@ def test_a_session_that_is_renewed_meanwhile_stays(db: None) -> None:
     assert Session.objects.get().pk == key
 
 
+@pytest.mark.thorough
 def test_many_sessions_go_in_short_steps(db: None) -> None:
     sessions(1_000, timedelta(seconds=-1))
     with CaptureQueriesContext(connection) as queries:
@@ -402,55 +441,48 @@ def test_many_sessions_go_in_short_steps(db: None) -> None:
     assert len(deletes) == 2
 
 
-# --- the command -----------------------------------------------------------------------------
+# --- uploads ------------------------------------------------------------------------------
 
 
-def command(*arguments: str) -> str:
-    printed = StringIO()
-    call_command("prune", *arguments, stdout=printed)
-    return printed.getvalue()
+def given(run: Run, *ids: str) -> Run:
+    run.uploads.add(*Upload.objects.filter(pk__in=ids))
+    return run
 
 
-def test_the_command_says_what_it_does(db: None, settings: Any) -> None:
-    a_run()
-    assert command("--dry-run") == "Would remove: 5 jobs, 1 runs, 5 tasks.\n"
-    assert command("--days", "32") == "Removed: nothing.\n"
-    assert command() == "Removed: 5 jobs, 1 runs, 5 tasks.\n"
-    assert command("--days", "0") == "Removed: nothing. 0 days keep runs and tasks for ever.\n"
-    with pytest.raises(CommandError, match="0 or more"):
-        command("--days", "-1")
+def test_an_upload_goes_with_the_last_run_that_uses_it(db: None) -> None:
+    old, young = a_run(), a_run(by=NEW)
+    both, one, gone_with = stored(b"1" * 600_000).id, stored(b"2").id, stored(b"3").id
+    given(old, both, gone_with)
+    given(young, both, one)
+    there = {"runs": 1, "jobs": 5, "tasks": 5, "uploads": 1}
+    assert prune(dry=True) == there
+    assert prune() == there
+    assert set(Upload.objects.values_list("pk", flat=True)) == {both, one}
+    assert contents_of() == {both, one}
+    age(young)
+    assert prune() == {**there, "uploads": 2}
+    for kind in (Upload, Content, Part):
+        assert not kind.objects.exists()
 
 
-@pytest.mark.postgres
-def test_postgres_vacuums_itself(db: None) -> None:
-    with pytest.raises(CommandError, match="by itself"):
-        command("--vacuum")
-
-
-def test_pruned_rooms_are_used_again(transactional_db: None) -> None:
-    """Many old runs go; as many new ones fit where they were."""
-    make_old_runs(40, 50)
-    assert command() == "Removed: 2,000 jobs, 40 runs, 2,000 tasks.\n"
-    assert counts()["Job"] == counts()["Task"] == counts()["Run"] == 0
-    if connection.vendor == "sqlite":
-        before = pages()
-        assert free() > before / 2
-        make_old_runs(36, 50)
-        assert pages() < before * 1.05
-        command("--vacuum")
-        assert free() == 0
-        assert pages() < before / 2
-
-
-def pages() -> int:
-    return pragma("page_count")
-
-
-def free() -> int:
-    return pragma("freelist_count")
-
-
-def pragma(name: str) -> int:
-    with connection.cursor() as cursor:
-        cursor.execute(f"PRAGMA {name}")
-        return int(cursor.fetchone()[0])
+@pytest.mark.parametrize("days", [30, 0])
+def test_an_upload_that_no_run_uses_goes_after_a_day(
+    db: None, days: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue, "BATCH", 2)
+    unused = [stored(b"x").id for _ in range(3)]
+    part = begin("half", 10).pk
+    fresh, used = stored(b"y").id, stored(b"z").id
+    given(a_run(by=NEW), used)
+    Content.objects.update(made_at=timezone.now() - timedelta(hours=2))
+    Content.objects.filter(holder=part).update(made_at=timezone.now() - timedelta(days=9))
+    assert retention.prune(days, ease=0).removed["uploads"] == 0
+    assert part in contents_of(), "whatever Q_TIMEOUT is"
+    old = timezone.now() - timedelta(hours=25)
+    Upload.objects.exclude(pk=fresh).update(touched_at=old)
+    assert prune(dry=True)["uploads"] == 4
+    removed = retention.prune(days, ease=0).removed
+    assert removed["uploads"] == 4
+    assert contents_of() == {fresh, used}
+    assert not set(unused) & contents_of()
+    assert not Upload.objects.filter(pk=part).exists()

@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
-from django.core.management import CommandError, call_command
 from django.test import Client
 
 from compute import several
 from compute.models import Run, RunState
 from compute.models.notes import refresh
 from compute.queue.bulk import Done
-from compute.queue.models import Job
+from compute.queue.models import Flow, Job
 from tests.conftest import run_jobs, started
+from tests.failed import failed_runs, states
 
 
-def failed_runs(count: int) -> list[Run]:
-    runs = [started("/bug-sum-start/", n=1234567 + number) for number in range(count)]
-    run_jobs()
-    for run in runs:
-        refresh(run)
-        assert run.state == RunState.ERROR
-    return runs
-
-
-def states() -> set[str]:
-    return set(Run.objects.values_list("state", flat=True))
-
-
+@pytest.mark.thorough
 @pytest.mark.django_db
 def test_failed_runs_are_at_work_again_after_one_retry(django_assert_max_num_queries: Any) -> None:
     keys = [run.pk for run in failed_runs(5)]
@@ -38,6 +27,29 @@ def test_failed_runs_are_at_work_again_after_one_retry(django_assert_max_num_que
     assert several.cancel_all(keys, "boss") == Done(5)
     assert states() == {RunState.CANCELLED}
     assert several.combine_all(keys, "boss") == Done(0)
+
+
+@pytest.mark.django_db
+def test_runs_are_paused_resumed_and_preferred_by_one_update_each(
+    django_assert_max_num_queries: Any,
+) -> None:
+    runs = [started("/split-sum-start/", n=10, chunk_size=5) for _ in range(3)]
+    ended = started("/sum-start/", n=10)
+    Run.objects.filter(pk=ended.pk).update(state=RunState.DONE)
+    keys = [run.pk for run in (*runs, ended)]
+    for step, changed in (
+        (several.pause_all, 3),
+        (several.resume_all, 3),
+        (several.resume_all, 0),
+        (partial(several.prioritize_all, "urgent"), 4),
+    ):
+        with django_assert_max_num_queries(2):
+            assert step(keys, "boss") == Done(changed)
+    assert {run.flow.get().weight for run in (*runs, ended)} == {4.0}
+    assert several.pause([runs[0].pk], "boss") == 1
+    assert Flow.objects.get(paused=True).key == runs[0].task_id
+    with pytest.raises(ValueError, match="high"):
+        several.prioritize_all("high", keys, "boss")
 
 
 @pytest.mark.django_db
@@ -62,13 +74,14 @@ def test_what_failed_to_combine_is_combined_again_with_the_rest() -> None:
     assert states() == {RunState.IN_PROGRESS}
 
 
+@pytest.mark.thorough
 def test_it_is_by_a_press_in_the_admin(admin: Client) -> None:
     run = started("/split-sum-start/", n=3000, chunk_size=1000)
     run_jobs()
     refresh(run)
     run_jobs()
     address = "/admin/compute/run/"
-    for action, said in (("combine", "1 task(s) queued again."), ("cancel", "1 task(s) cancelled")):
+    for action, said in (("combine", "1 task queued again."), ("cancel", "1 task cancelled")):
         if action == "combine":
             Run.objects.update(state=RunState.ERROR, trouble="can't be combined")
         form = {"action": action, "_selected_action": run.pk}
@@ -87,38 +100,3 @@ def test_a_retried_combine_task_has_its_run_in_progress() -> None:
     assert Job.objects.filter(pk=combining).retry() == 1
     noted = Run.objects.get()
     assert (noted.state, noted.trouble, noted.combine_id) == ("in-progress", "", combining)
-
-
-# --- in a terminal --------------------------------------------------------------------------
-
-
-def said(capsys: pytest.CaptureFixture[str], *command: str) -> str:
-    call_command(*command)
-    return capsys.readouterr().out
-
-
-@pytest.mark.django_db
-def test_runs_are_retried_and_cancelled_by_command(capsys: pytest.CaptureFixture[str]) -> None:
-    first, second = failed_runs(2)
-    assert said(capsys, "retry", first.task_id) == ("Queued 1 failed chunk(s) of 1 run(s) again.\n")
-    assert said(capsys, "retry", "--all") == "Queued 1 failed chunk(s) of 1 run(s) again.\n"
-    assert states() == {RunState.IN_PROGRESS}
-    other = ["--computation", second.computation]
-    assert said(capsys, "cancel", *other) == "Cancelled 2 chunk(s) of 2 run(s).\n"
-    assert said(capsys, "cancel", "--all") == "Cancelled 0 chunk(s) of 0 run(s).\n"
-
-
-@pytest.mark.django_db
-@pytest.mark.parametrize(
-    ("arguments", "complaint"),
-    [
-        ([], "Give the runs, or --computation, or --all."),
-        (["abc", "--all"], "Give the runs, or --computation, or --all."),
-        (["abc"], "There is no run abc. Nothing is done."),
-    ],
-)
-def test_nothing_is_done_to_runs_that_are_not_named(arguments: list[str], complaint: str) -> None:
-    failed_runs(1)
-    with pytest.raises(CommandError, match=complaint):
-        call_command("retry", *arguments)
-    assert states() == {RunState.ERROR}

@@ -18,7 +18,14 @@ from typing import Any
 
 import pytest
 
-from compute.values import MOST_BYTES, MOST_DIGITS, MOST_LEVELS, NotKeptError, kept, kept_or_text
+from compute.values import (
+    MOST_BYTES,
+    MOST_DIGITS,
+    MOST_LEVELS,
+    NotKeptError,
+    kept,
+    kept_or_text,
+)
 
 
 @dataclasses.dataclass
@@ -54,6 +61,10 @@ class Integer(int):
 
 class Fraction(float):
     pass
+
+
+class Timestamp(datetime.datetime):
+    """As pandas' is."""
 
 
 class Dictionary(dict):  # type: ignore[type-arg]
@@ -155,6 +166,7 @@ KEPT: list[tuple[Any, Any]] = [
     (Integer(5), 5),
     (Fraction(2.5), 2.5),
     (Dictionary(a=1), {"a": 1}),
+    (Timestamp(2026, 1, 2, 3), "2026-01-02T03:00:00"),
     # --- keys
     ({Text("a"): 1}, {"a": 1}),
     ({Word.YES: 1, Color.RED: 2}, {"yes": 1, "red": 2}),
@@ -201,7 +213,7 @@ REFUSED: list[tuple[Any, str]] = [
     (Point, "the result is a type, "),
     (Array, "the result is a type, "),
     (len, "the result is a builtin_function_or_method, "),
-    ((each for each in ()), "the result is a generator, "),
+    ((each for each in "ab"), "the result is a generator, "),
     (Point(1, Point(2, ...)), "the result['y']['y'] is an ellipsis, "),
     (Endless(), "the result is an Endless, "),
     (Array([object()]), "the result[0] is an object, "),

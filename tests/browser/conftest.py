@@ -11,10 +11,13 @@ from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
-from tests.database import chromium
 from tests.processes import ROOT
+from tests.selection import chromium
+
+#: A machine that runs five tests at once answers later than Playwright expects by itself, 5 s.
+expect.set_options(timeout=20_000)
 
 
 @pytest.fixture(scope="session")
@@ -87,7 +90,10 @@ def pictures_of(tmp_path: Path) -> Callable[[Page, str], None]:
             assert page.evaluate("document.documentElement.scrollWidth") <= width, name
             if not (theme == "dark" and size):
                 shade = "-dark" if theme == "dark" else ""
-                page.screenshot(path=folder / f"{name}{size}{shade}.png", full_page=True)
+                # (To hide the caret, styles would be left on inputs, which htmx takes along.)
+                page.screenshot(
+                    path=folder / f"{name}{size}{shade}.png", full_page=True, caret="initial"
+                )
         page.emulate_media(color_scheme="light")
         page.set_viewport_size({"width": 1000, "height": 720})
 

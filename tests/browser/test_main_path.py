@@ -7,10 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.conf import global_settings
-from django.contrib.auth.models import User
 from playwright.sync_api import Page, expect
 
+from tests.browser.accounts import make_boss, sign_in
 from tests.browser.conftest import Watched
 from tests.processes import Processes
 
@@ -51,7 +50,7 @@ def test_a_newcomer_starts_a_run_and_follows_it_to_its_total(
     expect(page.get_by_text(re.compile(r"^About .* split among"))).to_be_visible()
     pictures("home")
     page.get_by_label("n", exact=True).fill("1000000000000")
-    expect(page.get_by_text(re.compile(r"^About .* h split among"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"^About .* [hd] split among"))).to_be_visible()
     watched.is_fine(site)
     assert node.stop() == 0
 
@@ -75,14 +74,11 @@ def test_a_wrong_n_is_said_at_the_field_and_can_be_mended(processes: Processes, 
 def test_staff_finds_the_traceback_of_a_failed_run_and_retries_it(
     processes: Processes, page: Page, settings: Any
 ) -> None:
-    settings.PASSWORD_HASHERS = global_settings.PASSWORD_HASHERS  # the site's own
-    User.objects.create_superuser("boss", password="boss-password")
+    make_boss(settings)
     _, site = processes.web()
     processes.node()
     page.goto(f"{site}/admin/")
-    page.get_by_label("Username").fill("boss")
-    page.get_by_label("Password").fill("boss-password")
-    page.get_by_role("button", name="Log in").click()
+    sign_in(page, "Log in")
     expect(page.get_by_role("button", name="Log out")).to_be_visible()
 
     page.goto(site)
@@ -96,4 +92,4 @@ def test_staff_finds_the_traceback_of_a_failed_run_and_retries_it(
     page.get_by_role("checkbox", name="Select this object").first.check()
     page.get_by_label("Action:").select_option("resubmit")
     page.locator("button[name=index]").click()  # "Go", "Run" from Django 6.1 on
-    expect(page.get_by_text("1 task(s) queued again.")).to_be_visible()
+    expect(page.get_by_text("1 task queued again.")).to_be_visible()

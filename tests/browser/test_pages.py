@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.conf import global_settings
-from django.contrib.auth.models import User
+from django.db.models.functions import Now
 from django_q.models import OrmQ
 from playwright.sync_api import Browser, Page, expect
 
@@ -18,11 +17,12 @@ from compute.models import Run
 from compute.models.plans import run_of
 from compute.queue.fanout import async_iter
 from compute.queue.models import Job, Node
+from tests.browser.accounts import make_boss, sign_in
 from tests.browser.conftest import Watched
 from tests.conftest import run_queued
 from tests.processes import Processes, wait_until
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.once]
 Pictures = Callable[[str], None]
 
 
@@ -36,12 +36,9 @@ def start(page: Page, site: str, n: int, chunk_size: int) -> Run:
 
 
 def log_in(page: Page, site: str, settings: Any) -> None:
-    settings.PASSWORD_HASHERS = global_settings.PASSWORD_HASHERS  # the site's own
-    User.objects.create_superuser("boss", password="boss-password")
+    make_boss(settings)
     page.goto(f"{site}/admin/")
-    page.get_by_label("Username").fill("boss")
-    page.get_by_label("Password").fill("boss-password")
-    page.get_by_role("button", name="Log in").click()
+    sign_in(page, "Log in")
     expect(page.get_by_role("button", name="Log out")).to_be_visible()
 
 
@@ -129,15 +126,37 @@ def test_chunk_sizes_are_tried_by_one_press(
     _, site = processes.web()
     processes.node()
     page.goto(f"{site}/compute/sum/chunk-sizes/")
-    page.get_by_label("n", exact=True).fill("100000000")
+    page.get_by_label("n", exact=True).fill("30000000")
     page.get_by_role("button", name="Try several sizes").click()
     expect(page.get_by_text(re.compile(r"^[2-6] of 7 sizes tried"))).to_be_visible(timeout=60_000)
     expect(page.get_by_role("row")).to_have_count(8, timeout=120_000)
     expect(page.get_by_text("sizes tried")).to_be_hidden(timeout=10_000)
     pictures("chunk-sizes")
-    page.get_by_role("link", name=re.compile(r"^Chunks of 100,000,000:")).click()
+    page.get_by_role("link", name=re.compile(r"^Chunks of 30,000,000:")).click()
     expect(page.get_by_text("1 of 1 chunk done")).to_be_visible()
     watched.is_fine(site)
+
+
+def test_what_is_typed_is_estimated_beside_what_is_unfinished(
+    processes: Processes, page: Page, queue_server: Node
+) -> None:
+    _, site = processes.web()
+    run = run_of(async_iter("time.sleep", [9] * 50, task_name="naps"), SUM, {"n": 50}, chunks=50)
+    Run.objects.filter(pk=run.pk).update(expected_seconds=450)
+    run.jobs.filter(position__lt=2).update(
+        state=Job.State.RUNNING, started_at=Now(), node=queue_server
+    )
+    page.goto(f"{site}/?n=3000000000")
+    told = page.get_by_text(re.compile(r"^Starts in about .*, done in about .*: you get half"))
+    expect(told).to_be_visible()
+    before = told.text_content()
+    page.get_by_label("n", exact=True).fill("300000000000")
+    expect(
+        page.get_by_text(re.compile("^Starts in about .* (min|h|d): you get half"))
+    ).to_be_visible()
+    assert told.text_content() != before
+    page.get_by_label("n", exact=True).fill("x")
+    expect(told).to_be_hidden()
 
 
 def test_a_part_that_is_in_use_or_hidden_stays_as_it_is(processes: Processes, page: Page) -> None:
@@ -149,7 +168,7 @@ def test_a_part_that_is_in_use_or_hidden_stays_as_it_is(processes: Processes, pa
             new CustomEvent("htmx:beforeRequest", {bubbles: true, cancelable: true}))
     """
     assert page.evaluate(would_ask)
-    page.get_by_label("Find by id or n").focus()
+    page.get_by_label("Find by id, name or n").focus()
     assert not page.evaluate(would_ask)
     page.get_by_label("n", exact=True).focus()
     assert page.evaluate(would_ask)
@@ -167,7 +186,7 @@ def test_a_screen_reader_is_told_of_quarters_and_of_the_end(
     _, site = processes.web()
     run = start(page, site, 8, 1)
     announcer = page.locator("#announcer")
-    expect(announcer).to_have_text("sum 1–8: 0 % done")
+    expect(announcer).to_have_text("sum 1–8: queued")
     for done, said in ((1, "0 %"), (2, "25 %"), (3, "25 %"), (5, "50 %")):
         run.jobs.filter(position__lt=done).update(state=Job.State.DONE, result=1)
         expect(page.get_by_text(f"{done} of 8 chunks done")).to_be_visible()
@@ -196,7 +215,7 @@ def test_everything_but_liveness_works_without_javascript(
     expect(page.get_by_text("0 of 3 chunks done")).to_be_visible()
     page.goto(f"{site}/?state=cancelled")
     expect(page.get_by_role("row")).to_have_count(2)
-    page.get_by_label("Find by id or n").fill("30")
+    page.get_by_label("Find by id, name or n").fill("30")
     page.get_by_role("button", name="Find").click()
     expect(page.get_by_role("row")).to_have_count(2)
     page.context.close()

@@ -9,32 +9,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.conf import global_settings
 from django.contrib.auth.models import User
 from django.urls import reverse
 from playwright.sync_api import Browser, Page, expect
 
 from compute.models import Run
 from compute.queue.models import Job
+from tests.browser.accounts import PASSWORD, make_boss, sign_in
 from tests.browser.conftest import Watched
 from tests.conftest import run_jobs, started
 from tests.processes import Processes, wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.once]
-PASSWORD = "boss-password"
 Pictures = Callable[[str], None]
 
 
 @pytest.fixture
 def boss(transactional_db: None, settings: Any) -> User:
-    settings.PASSWORD_HASHERS = global_settings.PASSWORD_HASHERS  # the site's own
-    return User.objects.create_superuser("boss", password=PASSWORD)
-
-
-def sign_in(page: Page, button: str, password: str = PASSWORD) -> None:
-    page.get_by_label("Username").fill("boss")
-    page.get_by_label("Password").fill(password)
-    page.get_by_role("button", name=button).click()
+    return make_boss(settings)
 
 
 def test_the_admin_works_under_the_policy(

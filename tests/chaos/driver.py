@@ -18,6 +18,7 @@ import os
 import random
 import shutil
 import signal
+import sqlite3
 import statistics
 import sys
 import tempfile
@@ -26,12 +27,16 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
 import psutil
+from django.utils import timezone
 
+from tests.chaos.framework import Framework
+from tests.chaos.sharing import Sharing
 from tests.processes import Process, Processes, environment, wait_until
 
 #: How many primes there are up to so many: a computation whose chunks cost unequally.
@@ -40,6 +45,8 @@ PRIMES = {10**6: 78_498, 10**7: 664_579, 10**8: 5_761_455}
 FREEZE = 20
 #: Seconds after the last kill within which every run has to end.
 REST = 120
+#: The processes of a node that run nothing.
+HELPERS = ("helper", "reporter", "sweeper")
 #: Seconds between two schedules that are made.
 SCHEDULE = 7
 #: Seconds that a task of a dead node may wait while a worker is idle.
@@ -60,15 +67,18 @@ class Victim:
 class Figures:
     kills: Counter[str] = field(default_factory=Counter)
     runs: int = 0
+    shaped: int = 0
     refused: int = 0
     recoveries: list[float] = field(default_factory=list)
     late: list[str] = field(default_factory=list)
     redeliveries: int = 0
     jobs: int = 0
     violations: list[str] = field(default_factory=list)
+    shared: list[str] = field(default_factory=list)
 
     def lines(self) -> Iterator[str]:
         yield f"runs acknowledged: {self.runs}, starts that got no answer: {self.refused}"
+        yield f"results of every shape, taken away: {self.shaped}"
         yield f"kills: {sum(self.kills.values())}"
         for kind, count in sorted(self.kills.items()):
             yield f"  {kind}: {count}"
@@ -81,6 +91,7 @@ class Figures:
                 f"recovery of {len(ordered)} interrupted jobs: p50 "
                 f"{statistics.median(ordered):.1f} s, p95 {p95:.1f} s, max {ordered[-1]:.1f} s"
             )
+        yield from self.shared
         yield f"violations: {len(self.violations)}"
         yield from (f"  {violation}" for violation in self.violations)
 
@@ -99,10 +110,13 @@ class Chaos:
         self.victims: list[Victim] = []
         self.deaths: Counter[str] = Counter()  # of a job's worker, by task id
         self.acknowledged: dict[str, int | None] = {}  # what a run has to come to, or fail
+        self.shaped: dict[str, int] = {}  # how many rows a run of `shapes` comes to
         self.cancelled: set[str] = set()  # runs that somebody cancelled, if that was in time
         self.asking: list[threading.Thread] = []
         self.schedules: dict[str, int] = {}  # what each has to come to, by name
         self.scheduled = time.monotonic()
+        self.sharing = Sharing(options.seed, self.asked)
+        self.framework = Framework(options.seed)
 
     # --- the run ------------------------------------------------------------------------
 
@@ -115,6 +129,9 @@ class Chaos:
         while time.monotonic() < end:
             self.keep_busy()
             self.keep_scheduling()
+            if not self.frozen:  # they may hold SQLite's write lock, and are thawed here
+                self.sharing.step()
+                self.framework.step()
             self.tend()
             if time.monotonic() > next_kill:
                 next_kill = time.monotonic() + self.random.uniform(0.5, 2 * self.options.every)
@@ -124,7 +141,8 @@ class Chaos:
         return self.figures
 
     def start_node(self) -> None:
-        self.nodes.append(self.processes.manage("qcluster"))
+        recycle = self.random.choice(["100000", "20"])  # tasks of a worker
+        self.nodes.append(self.processes.manage("qcluster", Q_RECYCLE=recycle))
 
     def keep_busy(self) -> None:
         """Start runs while there is less to do than the workers could do in seconds."""
@@ -150,18 +168,7 @@ class Chaos:
             connection.close()
 
     def ask(self, choice: float) -> None:
-        n = 5_000_000 + int(choice * 60_000_000)
-        path = f"/split-sum-start/?n={n}&chunk_size={4_000_000 + int(choice * 9e7) % 12_000_000}"
-        if choice < 0.1:
-            path = f"/bug-sum-start/?n={n}"
-        elif choice < 0.2:
-            n //= 3
-            path = f"/sum-start/?n={n}"
-        elif choice < 0.35:
-            n = list(PRIMES)[int(choice * 1000) % len(PRIMES)]
-            path = f"/compute/primes/start/?n={n}"
-        elif choice < 0.55:
-            path = f"/compute/merging/start/?n={n}&seconds={10 * choice - 3.4:.1f}"
+        path, n = start_of(choice)
         try:
             request = Request(f"{self.site}{path}", headers={"X-Forwarded-Proto": "https"})
             with urlopen(request, timeout=30) as reply:
@@ -173,8 +180,20 @@ class Chaos:
         fails = "bug" in path and n >= 1234567
         task_id = address.rpartition("=")[2]
         self.acknowledged[task_id] = None if fails else total
+        if "shapes" in path:
+            self.shaped[task_id] = n
+        if choice > 0.5:
+            self.look(address)
         if 0.35 < choice < 0.39:
             self.cancel(task_id)
+
+    def look(self, address: str) -> None:
+        """As somebody does who has its page open: workers then combine what there is so far."""
+        headers = {"Accept": "text/html", "HX-Request": "true", "X-Forwarded-Proto": "https"}
+        for _ in range(3):
+            with contextlib.suppress(OSError), urlopen(Request(address, headers=headers)) as page:
+                page.read()
+            time.sleep(1)
 
     def cancel(self, task_id: str) -> None:
         """Cancel a run whose chunks are done, while they are combined."""
@@ -192,10 +211,13 @@ class Chaos:
     # --- what is done to it -------------------------------------------------------------
 
     def strike(self) -> None:
-        choices = ["node"] * 12 + ["web"] + (["database"] if self.restart_database else [])
+        choices = ["node"] * 12 + ["web", "clock"]
+        choices += ["database"] if self.restart_database else []
         what = self.random.choice(choices)
         if what == "web":
             self.kill_web_worker()
+        elif what == "clock":
+            self.end_all_leases()
         elif what == "database" and self.restart_database:
             self.figures.kills["database restart"] += 1
             self.restart_database()
@@ -206,9 +228,11 @@ class Chaos:
         roles = self.asked(lambda: roles_of(node))
         if not roles:
             return
+        if self.frozen:  # nobody would start another, and the next to be killed is its master
+            roles.pop("sweeper")
         role = self.random.choice([*roles, "all"])
         how = self.random.choice([signal.SIGKILL] * 4 + [signal.SIGSTOP, signal.SIGTERM])
-        group = [self.random.choice(roles[role])] if role in roles else sum_of(roles)
+        group = [self.random.choice(roles[role])] if role in roles else node.family()
         self.figures.kills[f"{how.name} {role}"] += 1
         if how != signal.SIGTERM or role in ("all", "supervisor"):
             self.note_victims(roles, role, group, how)
@@ -217,6 +241,21 @@ class Chaos:
                 process.send_signal(how)
         if how == signal.SIGSTOP:
             self.frozen.append((time.monotonic() + FREEZE, group))
+        if role == "all" and how == signal.SIGKILL:  # as a machine's end does
+            for process in left_by_tasks():
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+
+    def end_all_leases(self) -> None:
+        """As a clock does that jumps: what is at work seems to be nobody's."""
+        from django_q.models import OrmQ
+
+        from compute.queue.models import Job, JobState
+
+        running = Job.objects.filter(state=JobState.RUNNING).values("queue_id")
+        long_ago = timezone.now() - timedelta(hours=1)
+        self.asked(lambda: OrmQ.objects.filter(pk__in=running).update(lock=long_ago))
+        self.figures.kills["clock jumped"] += 1
 
     def kill_web_worker(self) -> None:
         with contextlib.suppress(psutil.NoSuchProcess, IndexError):
@@ -230,9 +269,7 @@ class Chaos:
         """Remember which jobs this interrupts, to see how long they wait."""
         from compute.queue.models import Job, JobState
 
-        if role in ("monitor", "pusher", "scheduler") or (
-            role == "supervisor" and how == signal.SIGSTOP
-        ):
+        if role in HELPERS or (role == "supervisor" and how == signal.SIGSTOP):
             return  # nothing runs there, or everything goes on
         pids = [process.pid for process in roles["worker"]]
         if role == "worker":
@@ -258,10 +295,13 @@ class Chaos:
                 for process in group:
                     with contextlib.suppress(psutil.NoSuchProcess):
                         process.send_signal(signal.SIGCONT)
-        # While every supervisor is frozen there is nobody to wait for.
+        # While every supervisor is frozen there is nobody to wait for, and while one holds SQLite's
+        # only lock, nobody can do anything.
         frozen = {process.pid for _, group in self.frozen for process in group}
+        able = any(node.pid not in frozen for node in self.nodes)
+        able = able and not (frozen and is_locked())
         now = time.monotonic()
-        if any(node.pid not in frozen for node in self.nodes):
+        if able:
             self.able += now - self.looked
         self.looked = now
         if self.victims:
@@ -274,6 +314,8 @@ class Chaos:
         jobs = self.asked(lambda: Job.objects.defer("result", "payload").in_bulk(ids))
         for victim in list(self.victims):
             job = jobs.get(victim.task_id)
+            if job and self.sharing.holds_up(job.flow_id):
+                victim.since = self.able
             if job is None or job.attempt > victim.attempt or job.state not in UNSETTLED:
                 self.victims.remove(victim)
                 waited = self.able - victim.since
@@ -288,6 +330,7 @@ class Chaos:
 
     def come_to_rest(self) -> None:
         self.frozen = [(0.0, group) for _, group in self.frozen]
+        self.sharing.come_to_rest()
         deadline = time.monotonic() + REST
         while time.monotonic() < deadline and (
             self.asking or self.unsettled() or self.victims or self.asked(schedules_left)
@@ -297,6 +340,7 @@ class Chaos:
             time.sleep(0.2)
         self.check_runs()
         self.check_leftovers()
+        self.figures.shared = [*self.sharing.lines(), *self.framework.lines()]
 
     def check_runs(self) -> None:
         from django_q.models import OrmQ
@@ -313,6 +357,8 @@ class Chaos:
             self.check_run(task_id, total)
         for name, total in self.schedules.items():
             self.check_schedule(name, total)
+        found += self.sharing.check(self.deaths)
+        found += self.framework.check(self.deaths)
         if unsettled := Job.objects.unsettled().count():
             found.append(f"{unsettled} jobs never settled")
         if queued := OrmQ.objects.count():
@@ -335,6 +381,7 @@ class Chaos:
         from compute.models import Run
         from compute.models.notes import refresh
         from compute.models.retries import combine_again
+        from tests.chaos.shapes import wrong
 
         found = self.figures.violations
         run = Run.objects.filter(task_id=task_id).first()
@@ -354,6 +401,9 @@ class Chaos:
             self.check_error(run)
         if run.state != Run.State.DONE:
             found.append(f"{task_id}: {run.state}, {run.jobs.counts()}")
+        elif task_id in self.shaped:
+            self.figures.shaped += 1
+            found += wrong(self.site, task_id, self.shaped[task_id])
         elif run.result != total:
             found.append(f"{task_id}: {run} came to {run.result}")
 
@@ -382,6 +432,8 @@ class Chaos:
         _, alive = psutil.wait_procs(families, timeout=40)
         if alive:
             self.figures.violations.append(f"processes left over: {alive}")
+        if left := left_by_tasks():
+            self.figures.violations.append(f"processes that tasks have left: {left}")
 
     # --- asking a database that may be away ---------------------------------------------
 
@@ -406,14 +458,61 @@ class Chaos:
         return wait_until(answer, 60, "the database")[0]
 
 
+def start_of(choice: float) -> tuple[str, int]:
+    """Where a run is started, and how far it goes."""
+    n = 5_000_000 + int(choice * 60_000_000)
+    path = f"/split-sum-start/?n={n}&chunk_size={4_000_000 + int(choice * 9e7) % 12_000_000}"
+    if choice < 0.1:
+        path = f"/bug-sum-start/?n={n}"
+    elif choice < 0.2:
+        n //= 3
+        path = f"/sum-start/?n={n}"
+    elif choice < 0.35:
+        n = list(PRIMES)[int(choice * 1000) % len(PRIMES)]
+        path = f"/compute/primes/start/?n={n}"
+    elif choice < 0.55:
+        path = f"/compute/merging/start/?n={n}&seconds={10 * choice - 3.4:.1f}"
+    elif choice < 0.62:
+        n //= 5_000
+        path = f"/compute/shapes/start/?n={n}&chunk_size={n // 8}"
+    elif choice > 0.85:  # chunks that take next to nothing, which workers claim together
+        n //= 50
+        path = f"/split-sum-start/?n={n}&chunk_size={n // 400}"
+    return path, n
+
+
 def schedules_left() -> int:
     from django_q.models import Schedule
 
     return int(Schedule.objects.filter(name__startswith="scheduled ").count())
 
 
-def sum_of(roles: dict[str, list[psutil.Process]]) -> list[psutil.Process]:
-    return [process for some in roles.values() for process in some]
+def left_by_tasks() -> list[psutil.Process]:
+    """What chunks have started, and not waited for: see computations/merging.py."""
+    mark = os.environ["CHAOS_SLEEP"]
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.cmdline() == ["sleep", mark]:
+                found.append(process)
+    return found
+
+
+def is_locked() -> bool:
+    """Whether somebody holds SQLite's lock on writes for longer than a write takes."""
+    from django.db import connection
+
+    if connection.vendor != "sqlite":
+        return False
+    with contextlib.closing(
+        sqlite3.connect(connection.settings_dict["NAME"], timeout=0.5)
+    ) as another:
+        try:
+            another.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return True
+        another.rollback()
+    return False
 
 
 def roles_of(node: Process) -> dict[str, list[psutil.Process]]:
@@ -428,16 +527,29 @@ def roles_of(node: Process) -> dict[str, list[psutil.Process]]:
     stat = SignedPackage.loads(row.stat)
     pids = {
         "worker": stat.workers,
-        "monitor": [stat.monitor],
-        "pusher": [stat.pusher],
-        "sentinel": [stat.sentinel],
+        "reporter": [stat.monitor],
+        "guard": [stat.sentinel],
         "supervisor": [node.pid],
     }
+    known = set(itertools.chain.from_iterable(pids.values()))
     family = {process.pid: process for process in node.family()}
-    # The statistics are django-q2's, which has no process for schedules.
-    pids["scheduler"] = [*family.keys() - set(itertools.chain.from_iterable(pids.values()))]
     roles = {role: [family[pid] for pid in some if pid in family] for role, some in pids.items()}
+    # The statistics are django-q2's, which has no process for schedules, and none that sweeps: a
+    # helper is the scheduler, or the listener where there is one.
+    for role, parent in (("helper", stat.sentinel), ("sweeper", node.pid)):
+        roles[role] = [
+            process
+            for process in family.values()
+            if process.pid not in known and is_child_of(process, parent)
+        ]
     return roles if all(roles.values()) else {}
+
+
+def is_child_of(process: psutil.Process, pid: int) -> bool:
+    try:
+        return bool(process.ppid() == pid)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def main() -> int:
@@ -452,12 +564,14 @@ def main() -> int:
     os.environ["TEST_DATABASE"] = options.database
     from tests import database
 
+    database.begin()
     if options.database == "sqlite":
         os.environ["DATABASE_URL"] = f"sqlite:///{database.FOLDER}/chaos.sqlite3"
     os.environ.update(DJANGO_SETTINGS_MODULE="tests.chaos.settings", PYTEST_VERSION="none")
     # All it starts comes from one address.
     os.environ.update(MAX_ACTIVE_RUNS="1000", MAX_CLIENT_RUNS="1000", MAX_CLIENT_CHUNKS="200000")
     os.environ.update(MAX_WORK_MINUTES="0", MAX_CLIENT_MB_PER_HOUR="0")
+    os.environ["CHAOS_SLEEP"] = f"{10**6 + os.getpid()}"  # seconds, and told apart by that
     import django
 
     django.setup()
@@ -471,11 +585,13 @@ def main() -> int:
         figures = Chaos(options, processes, restart).run()
     finally:
         processes.end()
-        database.pytest_unconfigure()
+        database.end()
     print(f"{options.database}, {options.nodes} node(s), seed {options.seed}:")
     print("\n".join(figures.lines()))
     if figures.violations:
-        print(f"what the processes said: {folder}")
+        print(f"what the processes said, in {folder}; the last of it:")
+        for command, lines in processes.last_words(100):
+            print(f"--- {command}\n{lines}")
         return 1
     shutil.rmtree(folder)
     return 0

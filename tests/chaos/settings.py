@@ -1,4 +1,4 @@
-"""The site's settings, with a computation that is slow to combine."""
+"""The site's settings, with computations that are slow to combine, or come to every shape."""
 
 from tests.plain_static import *  # noqa: F403
 from tests.plain_static import INSTALLED_APPS

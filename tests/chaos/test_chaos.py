@@ -13,9 +13,13 @@ from tests.processes import ROOT
 
 
 @pytest.mark.parametrize("nodes", [1 if database.ENGINE == "sqlite" else 3])
-def test_whatever_is_killed_every_run_ends_and_every_total_is_exact(nodes: int) -> None:
-    command = [sys.executable, "-m", "tests.chaos.driver", "--seconds", "60", "--every", "1.5"]
-    command += ["--seed", "20", "--nodes", str(nodes), "--database", database.ENGINE]
+def test_whatever_is_killed_every_run_ends_and_every_total_is_exact(
+    pytestconfig: pytest.Config, nodes: int
+) -> None:
+    """Each time with another seed: that of the tests' order, which pytest prints."""
+    seed = pytestconfig.getoption("randomly_seed")
+    command = [sys.executable, "-m", "tests.chaos.driver", "--seconds", "20", "--every", "1.5"]
+    command += ["--seed", str(seed), "--nodes", str(nodes), "--database", database.ENGINE]
     done = subprocess.run(
         command,
         cwd=ROOT,

@@ -3,42 +3,94 @@
 from __future__ import annotations
 
 import json
+import math
 import pickle
 import random
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import partial
+from io import BytesIO
 from typing import Any
+from unittest.mock import patch
 
 from django.core.serializers.json import DjangoJSONEncoder
 
-from compute import chunking
-from compute.computation import Computation, sampled_speed
+from compute import chunking, files
+from compute.computation import Computation
 from compute.forms import form_for
+from compute.models.upload import Upload
+from compute.shapes import Value, shape_of
+from compute.trying import called, sampled_speed
 
 
-def check(computation: Computation, given: dict[str, str], expected: Any, chunks: int = 20) -> None:
+def check(
+    computation: Computation,
+    given: Mapping[str, str | bytes],
+    expected: Any,
+    chunks: int = 20,
+    *,
+    exact: bool = True,
+    tolerance: float = 1e-9,
+    alike: Callable[[Any, Any], bool] | None = None,
+    seed: int = 1,
+) -> None:
     """Compute it here and now, in one piece and in many, and compare with what is known.
 
-    `given` is what a client sends; choose it small. `chunks` is about how many the finest
-    cut makes. Fails with a sentence that says which promise is broken.
+    `given` is what a client sends, a file as its bytes; choose it small. `chunks` is about how
+    many the finest cut makes. Fails with a sentence that says which promise is broken.
+
+    With `exact=False` its result may depend on how it is cut, as with chance, or where floats are
+    added up: each number may differ from the expected one by `tolerance` of it. Or else
+    `alike(result, expected)` says whether a result will do. In the same chunks, with the same
+    `seed`, it has to come to the same all the same.
     """
-    form = form_for(computation)(given)
-    assert form.is_valid(), f"the form refuses the check's own parameters: {form.errors}"
-    parameters = form.parameters
-    assert computation.title(**parameters), "a run needs a title"
-    json.dumps(parameters, cls=DjangoJSONEncoder)
-    assert computation.length is None or computation.cut is not None, "it has a length: cut it"
-    for arguments in cuts_of(computation, parameters, chunks):
-        assert all(isinstance(each, tuple) for each in arguments), "cut makes tuples"
-        assert same(arguments), "a chunk's arguments can't be pickled"
-        order = list(range(len(arguments)))
-        random.Random(1).shuffle(order)  # noqa: S311 - no secret
-        results = {i: computation.function(*arguments[i]) for i in order}
-        again = [computation.function(*each) for each in arguments]
-        assert [results[i] for i in range(len(again))] == again, "a chunk that runs twice differs"
-        assert same(again), "a chunk's result can't be pickled"
-        result = computation.combine(iter(again))
-        assert result == expected, f"{len(arguments)} chunk(s) make {result!r}"
-        assert json.loads(json.dumps(result, cls=DjangoJSONEncoder)) == result, "not kept by JSON"
-        assert isinstance(computation.show(result), str), "show makes text"
+    same = alike or (equal if exact else partial(close, tolerance=tolerance))
+    hint = "; if it may hang on how it is cut, say exact=False" if exact and not alike else ""
+    with uploaded(given) as texts:
+        form = computation.made(form_for(computation), texts)
+        assert form.is_valid(), f"the form refuses the check's own parameters: {form.errors}"
+        parameters = form.parameters
+        assert computation.title(**parameters), "a run needs a title"
+        json.dumps(
+            {name: files.told(each) for name, each in parameters.items()}, cls=DjangoJSONEncoder
+        )
+        assert computation.length is None or computation.cut is not None, "it has a length: cut it"
+        for arguments in cuts_of(computation, parameters, chunks):
+            assert all(isinstance(each, tuple) for each in arguments), "cut makes tuples"
+            assert survives(arguments), "a chunk's arguments can't be pickled"
+            order = list(range(len(arguments)))
+            random.Random(1).shuffle(order)  # noqa: S311 - no secret
+            results = {place: called(computation, arguments[place], seed, place) for place in order}
+            again = [called(computation, each, seed, place) for place, each in enumerate(arguments)]
+            assert all(equal(results[place], each) for place, each in enumerate(again)), (
+                "a chunk that runs twice differs"
+            )
+            assert survives(again), "a chunk's result can't be pickled"
+            result = computation.combine(iter(again))
+            assert same(result, expected), f"{len(arguments)} chunk(s) make {result!r}{hint}"
+            if isinstance(shape_of(result), Value):
+                written = json.dumps(result, cls=DjangoJSONEncoder)
+                assert json.loads(written) == result, "not kept by JSON"
+            computation.shown_as(result)  # or else it says what is wrong
+
+
+@contextmanager
+def uploaded(given: Mapping[str, str | bytes]) -> Iterator[dict[str, str]]:
+    """The texts that a form is filled in with; files stand behind theirs for as long as it takes,
+    and need no database."""
+    texts = {name: each for name, each in given.items() if isinstance(each, str)}
+    contents: dict[str, bytes] = {}
+    for name, each in given.items():
+        if isinstance(each, bytes):
+            texts[name] = f"{len(contents):032x}"
+            contents[texts[name]] = each
+    stored = {id_: files.StoredFile(id_, "file", len(each), "") for id_, each in contents.items()}
+    uploads = type(Upload.objects)
+    with (
+        patch.object(uploads, "stored", lambda self, ids: stored),
+        patch.object(files, "open", lambda file: BytesIO(contents[file.id])),
+    ):
+        yield texts
 
 
 def cuts_of(
@@ -52,9 +104,36 @@ def cuts_of(
     return [computation.cut(size, **parameters) for size in sorted(sizes)]
 
 
-def same(values: list[Any]) -> bool:
+def survives(values: list[Any]) -> bool:
     """Whether they survive the way to a worker and back."""
     try:
-        return bool(pickle.loads(pickle.dumps(values)) == values)
+        return equal(pickle.loads(pickle.dumps(values)), values)
     except Exception:
         return False
+
+
+def equal(one: Any, other: Any) -> bool:
+    """Whether two results are the same: also arrays, of which `==` makes another, and NaN, which is
+    not equal to itself."""
+    with suppress(ValueError):
+        if one == other:
+            return True
+    with suppress(Exception):  # what can't be pickled is no more than itself
+        return pickle.dumps(one) == pickle.dumps(other)
+    return False
+
+
+def close(one: Any, other: Any, tolerance: float) -> bool:
+    """Whether two results are the same but for their numbers, which differ little."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(
+            close(each, other[name], tolerance) for name, each in one.items()
+        )
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(
+            close(each, another, tolerance) for each, another in zip(one, other, strict=True)
+        )
+    try:
+        return math.isclose(one, other, rel_tol=tolerance)
+    except TypeError:
+        return equal(one, other)

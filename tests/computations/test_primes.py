@@ -20,6 +20,7 @@ def test_pi_of_a_million() -> None:
     assert count_primes(1, 10**6) == 78498
 
 
+@pytest.mark.thorough
 @given(first=st.integers(0, 3000), length=st.integers(0, 300), segment=st.integers(1, 100))
 def test_any_range_in_segments_of_any_size(first: int, length: int, segment: int) -> None:
     last = first + length

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
+import json
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -12,10 +14,11 @@ from django.db import connection
 from django.db.models.functions import Now
 from django.test import Client
 from django.utils import timezone
-from django_q.brokers import get_broker
 from django_q.models import Failure, OrmQ
 from django_q.tasks import async_task
+from pytest_django import Settings
 
+from compute.computation import SHOWN_CHARS
 from compute.computations import all_computations
 from compute.computations.sums import SUM
 from compute.models import Run, RunState
@@ -23,41 +26,16 @@ from compute.models.combining import combine
 from compute.models.notes import refresh, settle, unfinished
 from compute.models.plans import run_of
 from compute.models.retries import combine_again
-from compute.queue.engines import FREE
+from compute.queue import transitions
+from compute.queue.contents import Content, Part
+from compute.queue.engines import UP
 from compute.queue.fanout import async_iter
 from compute.queue.models import Job, JobState
 from compute.queue.signals import groups_changed, looking_around
-from tests.conftest import check, finish_by_hand, run_jobs, run_queued, started
-
-START, CHECK = "/compute/odd/start/", "/compute/odd/check/"
-HTML = {"accept": "text/html"}
-Declare = Callable[..., None]
-
-
-def a_run(declare: Declare, **fields: Any) -> Run:
-    """A run of two chunks with the results 15 and 10, which nothing has combined yet."""
-    declare(name="odd", **fields)
-    run = started(START, n=100, chunk_size=50)
-    run_queued()
-    assert [job.result for job in run.jobs] == [15, 10]
-    refresh(run)
-    return run
-
-
-def page(run: Run, client: Client | None = None) -> str:
-    reply = (client or Client()).get(run.get_absolute_url(), headers=HTML)
-    assert reply.status_code == 200
-    return reply.content.decode()
-
-
-def said(run: Run) -> tuple[str, Any, str | None]:
-    reply = check(run, CHECK)
-    return reply["status"], reply["result"], reply["error"]
-
-
-def crash() -> Any:
-    raise ZeroDivisionError("/srv/secret")
-
+from compute.shapes import File, Picture, Table
+from tests.conftest import NOBODY_KNOWS, check, finish_by_hand, run_jobs, run_queued, started
+from tests.models.uncombined import CHECK, HTML, START, Declare, a_run, crash, page, said
+from tests.test_shapes import PNG
 
 # --- once ---------------------------------------------------------------------------------
 
@@ -66,7 +44,7 @@ def test_it_is_queued_once_however_many_look(db: None, declare: Declare) -> None
     run = a_run(declare)
     first = run.combine_id
     for look in (lambda: refresh(run), settle, lambda: check(run, CHECK), lambda: page(run)):
-        look()  # type: ignore[no-untyped-call]
+        look()
     groups_changed.send(sender=Job, groups={run.task_id})
     looking_around.send(sender=Job)
     run.refresh_from_db()
@@ -80,7 +58,7 @@ def test_until_it_has_run_the_run_is_in_progress(db: None, declare: Declare) -> 
     run = a_run(declare)
     progress = {"done": 2, "failed": 0, "total": 2}
     in_progress = {"status": "in-progress", "result": None, "error": None, "progress": progress}
-    assert check(run, CHECK) == in_progress
+    assert check(run, CHECK) == in_progress | {**NOBODY_KNOWS, "state": "running", "starts_in": 0}
     assert "waiting for a worker to combine the results" in page(run)
     Job.objects.filter(pk=run.combine_id).update(state=JobState.RUNNING, started_at=Now())
     assert "combining the results, for" in page(run)
@@ -92,14 +70,23 @@ def test_until_it_has_run_the_run_is_in_progress(db: None, declare: Declare) -> 
     assert run.shown == "25"
     assert run.finished_at is not None
     assert run.finished_at >= max(job.finished_at for job in run.jobs if job.finished_at)
+    spans = [
+        job.finished_at - job.started_at for job in run.jobs if job.finished_at and job.started_at
+    ]
+    assert len(spans) == len(run.jobs)
     assert run.work_seconds == pytest.approx(
-        sum((job.finished_at - job.started_at).total_seconds() for job in run.jobs), abs=0.01
+        sum(spans, datetime.timedelta()).total_seconds(), abs=0.01
     )
 
 
 def test_running_again_changes_nothing(db: None, declare: Declare) -> None:
-    run = a_run(declare, combine=lambda results: len(calls.append(1) or calls))
-    calls: list[int] = []
+    calls: list[Any] = []
+
+    def counted(results: Any) -> int:
+        calls.append(results)
+        return len(calls)
+
+    run = a_run(declare, combine=counted)
     run_queued()
     noted = Run.objects.values().get()
     assert noted["result"] == 1
@@ -114,8 +101,8 @@ def test_a_worker_that_dies_while_it_combines_is_followed_by_another(
     db: None, declare: Declare
 ) -> None:
     run = a_run(declare)
-    assert get_broker().claim(1)  # and the worker dies
-    OrmQ.objects.update(lock=FREE)
+    assert transitions.claim("sumsite", 1, None)  # and the worker dies
+    OrmQ.objects.update(lock=UP)
     run_queued()
     assert said(run) == ("done", 25, None)
     job = run.combine_job
@@ -129,10 +116,10 @@ def test_a_worker_that_dies_after_it_has_noted_the_result_counts_once(
     db: None, declare: Declare
 ) -> None:
     run = a_run(declare)
-    assert get_broker().claim(1)
+    assert transitions.claim("sumsite", 1, None)
     combine(run.task_id)  # and the worker dies before the job has ended
     noted = Run.objects.values().get()
-    OrmQ.objects.update(lock=FREE)
+    OrmQ.objects.update(lock=UP)
     run_jobs()
     assert Run.objects.values().get() == noted
     assert Job.objects.get(pk=run.combine_id).state == JobState.DONE
@@ -162,8 +149,8 @@ def test_one_whose_result_was_not_taken_is_queued_anew(db: None, declare: Declar
 def test_three_deaths_of_its_worker_end_the_run(db: None, declare: Declare) -> None:
     run = a_run(declare)
     for _ in range(3):
-        OrmQ.objects.update(lock=FREE)
-        assert get_broker().claim(1)
+        OrmQ.objects.update(lock=UP)
+        assert transitions.claim("sumsite", 1, None)
         Job.objects.filter(pk=run.combine_id).bury("was killed")
     status, result, error = said(run)
     assert (status, result) == ("error", None)
@@ -221,6 +208,7 @@ def test_results_come_one_by_one(db: None, declare: Declare) -> None:
 # --- failures -------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 def test_a_failure_is_listed_with_its_traceback(db: None, declare: Declare, admin: Client) -> None:
     run = a_run(declare, combine=lambda results: crash())
     run_jobs()
@@ -267,6 +255,7 @@ def test_what_is_no_number_of_jsons_is_a_word(db: None, declare: Declare) -> Non
     assert said(run) == ("done", ["NaN", "Infinity", 15, 10], None)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("show", [lambda result: crash(), lambda result: 5], ids=["raises", "int"])
 def test_no_result_is_lost_for_how_it_is_shown(
     db: None, declare: Declare, show: Any, admin: Client, caplog: pytest.LogCaptureFixture
@@ -330,104 +319,10 @@ def test_one_task_that_is_gone_is_said_in_words(db: None, declare: Declare) -> N
     assert "LookupError: its chunks have been removed" in Failure.objects.get().result
 
 
-# --- again ----------------------------------------------------------------------------------
-
-
-def a_run_that_failed(declare: Declare, **fields: Any) -> Run:
-    run = a_run(declare, combine=lambda results: crash(), **fields)
-    run_jobs()
-    refresh(run)
-    assert run.state == RunState.ERROR
-    return run
-
-
-def test_its_owner_combines_it_again_after_the_code_was_mended(
-    db: None, declare: Declare, browser_client: Client
-) -> None:
-    declare(name="odd", combine=lambda results: crash())
-    browser_client.post(START, {"n": "100", "chunk_size": "50"})
-    run_jobs()
-    run = Run.objects.get()
-    assert "Combine again" in page(run, browser_client)
-    assert "Combine again" not in page(run)
-    declare(name="odd")
-    assert Client().post("/compute/odd/combine/", {"task_id": run.task_id}).status_code == 403
-    reply = browser_client.post("/compute/odd/combine/", {"task_id": run.task_id})
-    assert (reply.status_code, reply["Location"]) == (303, run.get_absolute_url())
-    assert said(run) == ("in-progress", None, None)
-    assert "Combine again" not in page(run, browser_client)
-    run_jobs()
-    assert said(run) == ("done", 25, None)
-    assert [job.attempt for job in run.jobs] == [1, 1]
-    assert "Combine again" not in page(run, browser_client)
-
-
-def test_a_program_is_told_whether_there_was_anything_to_combine(
-    declare: Declare, admin: Client
-) -> None:
-    run = a_run_that_failed(declare)
-    declare(name="odd")
-    for combined in (1, 0):  # the second time it waits for a worker
-        reply = admin.post("/compute/odd/combine/", {"task_id": run.task_id})
-        assert reply.json() == {
-            "combined": combined,
-            "task_progress": f"http://testserver{run.get_absolute_url()}",
-        }
-    run_jobs()
-    reply = admin.post("/compute/odd/combine/", {"task_id": run.task_id})
-    assert reply.json()["combined"] == 0
-    assert said(run) == ("done", 25, None)
-
-
-def test_it_is_for_posts_alone_and_for_runs_that_exist(db: None) -> None:
-    assert Client().get("/compute/primes/combine/").status_code == 405
-    reply = Client().post("/compute/primes/combine/", {"task_id": "0" * 32})
-    assert reply.status_code == 404
-
-
-def test_where_too_much_is_unfinished_it_waits(
-    declare: Declare, browser_client: Client, settings: Any, db: None
-) -> None:
-    declare(name="odd", combine=lambda results: crash())
-    browser_client.post(START, {"n": "100", "chunk_size": "50"})
-    run_jobs()
-    settings.MAX_ACTIVE_RUNS = 0
-    reply = browser_client.post("/compute/odd/combine/", {"task_id": Run.objects.get().task_id})
-    assert (reply.status_code, reply["Retry-After"]) == (429, "10")
-
-
-@pytest.mark.parametrize("action", ["combine", "retry"])
-def test_staff_combines_again_in_the_admin(declare: Declare, admin: Client, action: str) -> None:
-    run = a_run_that_failed(declare)
-    declare(name="odd")
-    form = {"action": action, "_selected_action": [run.pk]}
-    for queued in (1, 0):
-        html = admin.post("/admin/compute/run/", form, follow=True).content.decode()
-        assert f"{queued} task(s) queued again." in html
-    run_jobs()
-    assert said(run) == ("done", 25, None)
-
-
-def test_the_failed_task_itself_can_be_queued_again(declare: Declare, admin: Client) -> None:
-    run = a_run_that_failed(declare)
-    declare(name="odd")
-    form = {"action": "resubmit", "_selected_action": [run.combine_id]}
-    admin.post("/admin/django_q/failure/", form)
-    assert said(run) == ("in-progress", None, None)
-    run_jobs()
-    assert said(run) == ("done", 25, None)
-
-
-def test_failed_chunks_come_first(run_with_a_failure: Run) -> None:
-    assert not combine_again(run_with_a_failure)
-    run_with_a_failure.refresh_from_db()
-    assert run_with_a_failure.state == RunState.ERROR
-    assert run_with_a_failure.combine_id == ""
-
-
 # --- cancelled --------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 def test_it_is_cancelled_with_the_run_and_can_be_combined_again(
     db: None, declare: Declare, admin: Client
 ) -> None:
@@ -510,12 +405,275 @@ def test_plain_data_of_one_task_that_cannot_be_kept_is_said(db: None, declare: D
 
 def test_data_of_one_task_that_a_worker_cannot_keep_is_said(db: None, declare: Declare) -> None:
     run = one_task(declare, show=str)
-    finish_by_hand(run, b"x")
+    finish_by_hand(run, {1: 2})
     run_jobs()
     status, result, error = said(run)
     assert (status, result) == ("error", None)
     assert error is not None
-    assert error.startswith("its result can't be kept: NotKeptError: the result is a bytes")
+    assert error.startswith(
+        "its result can't be kept: NotKeptError: the result has the key 1, an int"
+    )
+
+
+# --- outputs ----------------------------------------------------------------------------------
+
+
+def outputs(run: Run) -> list[tuple[str, str, bytes]]:
+    return [(each.name, each.kind, b"".join(each.read())) for each in run.outputs.all()]
+
+
+def test_what_combine_returns_is_kept_in_its_shape(db: None, declare: Declare) -> None:
+    run = a_run(declare, combine=lambda results: Table(([n] for n in results), ["n"]))
+    run_queued()
+    run.refresh_from_db()
+    assert (run.state, run.result, run.shown) == (RunState.DONE, None, "table, 2 rows × 1 column")
+    assert outputs(run) == [("", "table", b"[15]\n[10]\n")]
+
+
+def test_a_small_value_with_a_shape_is_the_rows_as_well(db: None, declare: Declare) -> None:
+    run = a_run(declare, combine=lambda results: [{"n": n} for n in results])
+    run_queued()
+    run.refresh_from_db()
+    assert (run.result, run.shown) == ([{"n": 15}, {"n": 10}], "[{'n': 15}, {'n': 10}]")
+    assert outputs(run) == [("", "table", b"[15]\n[10]\n")]
+
+
+def test_a_longer_one_is_named_in_lists_by_what_it_is(db: None, declare: Declare) -> None:
+    run = a_run(declare, combine=lambda results: list(range(100)))
+    run_queued()
+    run.refresh_from_db()
+    assert (run.result, run.shown) == (list(range(100)), "series, 100 rows")
+
+
+def test_a_large_value_is_kept_apart(db: None, declare: Declare) -> None:
+    value = {"a": ["ü" * 50_000], "b": 2**90}
+    run = a_run(declare, combine=lambda results: value)
+    run_queued()
+    run.refresh_from_db()
+    assert run.result is None
+    assert run.shown.startswith('{"a":["üüü')
+    [(name, kind, data)] = outputs(run)
+    assert (name, kind, json.loads(data)) == ("", "value", value)
+
+
+def test_a_large_text_is_one(db: None, declare: Declare) -> None:
+    run = a_run(declare, combine=lambda results: "ü" * 50_000)
+    run_queued()
+    run.refresh_from_db()
+    assert (run.result, len(run.shown)) == (None, SHOWN_CHARS)
+    assert outputs(run) == [("", "text", ("ü" * 50_000).encode())]
+
+
+@pytest.mark.parametrize(
+    ("show", "told", "names"),
+    [
+        (lambda total: Picture(PNG), "picture, 12 bytes", [("", "picture")]),
+        (
+            lambda total: {"line": [1, 2, total], "why": "text", "raw": b"x", "n": total},
+            "4 results: line, 3 rows; why, 4 bytes; raw, 1 byte; n, 2 bytes",
+            [("line", "series"), ("why", "text"), ("raw", "file"), ("n", "value")],
+        ),
+    ],
+)
+def test_what_show_returns_stands_beside_the_result(
+    db: None, declare: Declare, show: Any, told: str, names: list[tuple[str, str]]
+) -> None:
+    run = a_run(declare, show=show)
+    run_queued()
+    run.refresh_from_db()
+    assert (run.result, run.shown, run.trouble) == (25, told, "")
+    assert [each[:2] for each in outputs(run)] == names
+
+
+def test_a_large_result_is_kept_beside_what_shows_it(db: None, declare: Declare) -> None:
+    run = a_run(declare, combine=lambda _: list(range(30_000)), show=lambda _: Picture(PNG))
+    run_queued()
+    run.refresh_from_db()
+    assert run.result is None
+    picture, (name, kind, data) = outputs(run)
+    assert (picture, name, kind) == (("", "picture", PNG), "value", "value")
+    assert json.loads(data) == list(range(30_000))
+
+
+def test_what_has_no_plain_form_is_kept_as_it_is_shown(db: None, declare: Declare) -> None:
+    run = a_run(declare, combine=lambda _: object(), show=lambda _: Picture(PNG))
+    run_queued()
+    run.refresh_from_db()
+    assert (run.state, run.result) == (RunState.DONE, None)
+    assert outputs(run) == [("", "picture", PNG)]
+
+
+def test_words_for_a_shape_are_kept_with_it(db: None, declare: Declare) -> None:
+    run = a_run(declare, combine=lambda _: PNG, show=lambda data: f"{len(data)} bytes")
+    run_queued()
+    run.refresh_from_db()
+    assert (run.result, run.shown) == (None, "12 bytes")
+    assert outputs(run) == [("", "picture", PNG)]
+
+
+def test_words_for_a_large_value_are_kept_with_it(db: None, declare: Declare) -> None:
+    run = a_run(declare, combine=lambda _: "x" * 100_000, show=lambda text: text[:3])
+    run_queued()
+    run.refresh_from_db()
+    assert (run.result, run.shown) == (None, "xxx")
+
+
+def test_a_show_whose_rows_fail_loses_no_result(
+    db: None, declare: Declare, caplog: pytest.LogCaptureFixture
+) -> None:
+    def rows() -> Iterable[list[int]]:
+        yield [1]
+        raise ZeroDivisionError
+
+    run = a_run(declare, show=lambda _: {"a": PNG, "b": Table(rows())})
+    run_queued()
+    run.refresh_from_db()
+    assert (run.state, run.result, run.shown) == (RunState.DONE, 25, "25")
+    assert run.trouble == "odd: its `show` raised ZeroDivisionError"
+    assert run.trouble in caplog.text
+    assert outputs(run) == []
+    assert not Part.objects.exists()
+
+
+def test_rows_that_come_once_are_not_kept_in_part_where_show_fails(
+    db: None, declare: Declare
+) -> None:
+    def read_one(table: Table) -> str:
+        next(table.rows)
+        return crash()  # type: ignore[no-any-return]
+
+    run = a_run(declare, combine=lambda results: Table([n] for n in results), show=read_one)
+    run_jobs()
+    status, result, error = said(run)
+    assert (status, result) == ("error", None)
+    assert "its `show` raised ZeroDivisionError" in str(error)
+
+
+def test_a_value_that_python_cannot_print_is_kept(db: None, declare: Declare) -> None:
+    @dataclasses.dataclass(repr=False)
+    class Odd:
+        n: int
+
+        def __str__(self) -> str:
+            return crash()  # type: ignore[no-any-return]
+
+    run = a_run(declare, combine=lambda _: Odd(5))
+    run_queued()
+    run.refresh_from_db()
+    assert (run.state, run.result, run.shown) == (RunState.DONE, {"n": 5}, "{'n': 5}")
+    assert run.trouble.startswith("odd: its `show` raised ZeroDivisionError")
+
+
+def test_too_large_a_result_says_so(db: None, declare: Declare, settings: Settings) -> None:
+    settings.MAX_RESULT_MB = 1
+    run = a_run(declare, combine=lambda results: File(b"x" * 10**6 for _ in results))
+    run_jobs()
+    status, _, error = said(run)
+    assert status == "error"
+    assert "TooLargeError: the file has over" in str(error)
+    assert not Part.objects.exists()
+
+
+def test_a_list_that_is_too_large_for_a_series_is_a_value(
+    db: None, declare: Declare, settings: Settings
+) -> None:
+    settings.MAX_RESULT_MB = 0.5
+    numbers = list(range(70_000))
+    run = a_run(declare, combine=lambda results: numbers)
+    run_jobs()
+    run.refresh_from_db()
+    assert (run.state, run.result) == (RunState.DONE, None)
+    [(name, kind, data)] = outputs(run)
+    assert (name, kind, json.loads(data)) == ("", "value", numbers)
+
+
+def test_who_comes_second_discards_what_it_has_written(db: None, declare: Declare) -> None:
+    run = a_run(declare, combine=lambda _: PNG)
+    combine(run.task_id)
+    combine(run.task_id)
+    assert outputs(run) == [("", "picture", PNG)]
+    assert Content.objects.count() == Part.objects.values("content").distinct().count() == 1
+
+
+def test_a_commit_whose_answer_is_lost_counts(
+    db: None, declare: Declare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = a_run(declare, combine=lambda _: PNG)
+
+    def twice(ask: Any) -> Any:
+        ask()
+        return ask()
+
+    monkeypatch.setattr("compute.models.combining.persistently", twice)
+    combine(run.task_id)
+    assert outputs(run) == [("", "picture", PNG)]
+
+
+def test_what_comes_after_a_cancellation_leaves_nothing(db: None, declare: Declare) -> None:
+    def cancel_then_draw(results: Iterable[int]) -> bytes:
+        run.cancel("boss")
+        return PNG
+
+    run = a_run(declare, combine=cancel_then_draw)
+    run_jobs()
+    run.refresh_from_db()
+    assert (run.state, run.shown) == (RunState.CANCELLED, "")
+    assert not Part.objects.exists()
+
+
+def test_combining_again_replaces(db: None, declare: Declare) -> None:
+    run = a_run(declare, combine=lambda _: PNG)
+    combine(run.task_id)
+    (first,) = run.outputs.all()
+    Run.objects.update(state=RunState.IN_PROGRESS)
+    combine(run.task_id)
+    (second,) = run.outputs.all()
+    assert first.content_id != second.content_id
+    assert outputs(run) == [("", "picture", PNG)]
+    assert Part.objects.count() == 1
+
+
+def test_chunks_that_go_while_rows_are_written_are_missed(db: None, declare: Declare) -> None:
+    def rows(results: Iterable[int]) -> Iterable[list[int]]:
+        for number in results:
+            Job.objects.filter(position=1).delete()
+            yield [number]
+
+    run = a_run(declare, combine=lambda results: Table(rows(results), ["n"]))
+    run_queued()
+    failure = Failure.objects.get(pk=run.combine_id)
+    assert "LookupError: its chunks have been removed" in failure.result
+    assert not Part.objects.exists()
+
+
+def test_one_task_with_a_shape_needs_a_worker(db: None, declare: Declare) -> None:
+    run = one_task(declare)
+    finish_by_hand(run, PNG)
+    run_jobs()
+    run.refresh_from_db()
+    assert (run.state, run.result, bool(run.combine_id)) == (RunState.DONE, None, True)
+    assert outputs(run) == [("", "picture", PNG)]
+
+
+def test_one_task_that_returns_a_table_is_kept_so(db: None, declare: Declare) -> None:
+    run = one_task(declare)
+    finish_by_hand(run, Table([[1, 2]], ["a", "b"]))
+    run_jobs()
+    run.refresh_from_db()
+    assert (run.state, run.shown) == (RunState.DONE, "table, 1 row × 2 columns")
+    assert outputs(run) == [("", "table", b"[1,2]\n")]
+
+
+def test_one_task_whose_json_is_longer_than_its_pickle_needs_a_worker(
+    db: None, declare: Declare
+) -> None:
+    run = one_task(declare)
+    text = "ü" * 20_000
+    finish_by_hand(run, {"a": text, "b": text, "c": 1})  # the pickle has it once
+    run_jobs()
+    run.refresh_from_db()
+    assert (run.state, run.result, bool(run.combine_id)) == (RunState.DONE, None, True)
+    assert [each[:2] for each in outputs(run)] == [("", "value")]
 
 
 # --- in the request ---------------------------------------------------------------------------
@@ -553,7 +711,7 @@ def test_a_computation_that_this_code_lacks_is_left_to_other_nodes(
     assert Job.objects.get(pk=run.combine_id).state == JobState.QUEUED
     assert OrmQ.objects.get().lock > timezone.now()
     declare(name="newer")
-    OrmQ.objects.update(lock=FREE)
+    OrmQ.objects.update(lock=UP)
     run_jobs()
     assert check(run, CHECK)["result"] == 25
 
@@ -563,7 +721,7 @@ def test_chunks_are_combined_at_the_place_of_their_run(db: None) -> None:
     finish_by_hand(first, 15, 40)
     started("/split-sum-start/", n=100, chunk_size=1)  # a giant that came later
     refresh(first)
-    [(lease, _)] = get_broker().claim(1)
+    [(lease, _)] = transitions.claim("sumsite", 1, None)
     job = Job.objects.get(queue_id=lease.queue_id)
     assert (job.pk, job.state) == (first.combine_id, Job.State.RUNNING)
 
@@ -576,8 +734,8 @@ def test_code_whose_function_is_another_leaves_it_to_others(db: None, declare: D
     job = run.combine_job
     assert job is not None
     assert (run.state, job.state, job.attempt) == (Run.State.IN_PROGRESS, Job.State.QUEUED, 1)
-    Job.objects.filter(pk=job.pk).update(attempt=100)
-    OrmQ.objects.update(lock=FREE)
+    Job.objects.filter(pk=job.pk).update(starts=transitions.UNKNOWN_TRIES)
+    OrmQ.objects.update(lock=UP)
     run_jobs()
     run.refresh_from_db()
     assert "which is compute.computations.primes.count_primes in this node's code" in run.trouble

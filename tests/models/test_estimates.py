@@ -26,9 +26,9 @@ from compute.models.estimates import (
 )
 from compute.models.notes import unfinished
 from compute.models.plans import plan
+from compute.queue import room
 from compute.queue.models import Node
 from compute.queue.overview import Use
-from compute.web import room
 from tests.conftest import run_jobs, started
 
 
@@ -58,6 +58,7 @@ def test_what_has_no_length_is_one_chunk_of_unknown_cost(db: None, settings: Any
     assert (cost.chunks, cost.seconds, cost.work, cost.speed) == (1, None, 7, 0)
 
 
+@pytest.mark.thorough
 def test_what_has_no_speed_takes_as_long_as_the_slowest_run_lately(
     db: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,6 +110,7 @@ def test_what_is_left_is_corrected_by_what_was_used(use: Use, known: bool, secon
     assert left(100, use, known) == pytest.approx(seconds)
 
 
+@pytest.mark.thorough
 @given(
     expected=st.floats(0, 1e9),
     known=st.booleans(),
@@ -123,6 +125,7 @@ def test_what_is_left_is_never_less_than_nothing(
     assert left(expected, Use(jobs, int(jobs * share), under_way, seconds), known) >= 0
 
 
+@pytest.mark.thorough
 def test_it_is_noted_with_the_run_and_with_each_of_a_sweep(known_speed: None) -> None:
     run = started("/split-sum-start/", n=3000, chunk_size=1000)
     assert run.expected_seconds == 3
@@ -149,6 +152,7 @@ def characters(text: str) -> int:
     return len(text)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("size", [0, 20_000, 200_000])
 @pytest.mark.parametrize("ends", [False, True])
 def test_no_more_is_kept_than_was_estimated(transactional_db: None, size: int, ends: bool) -> None:

@@ -8,26 +8,11 @@ import pytest
 
 from compute.computations import all_computations
 from compute.computations.sums import SUM
-from compute.models import Run, Speed
+from compute.models import Speed
 from compute.models.speed import measure, speed_of
 from compute.queue.call import UnknownHereError
 from compute.queue.models import Job
 from tests.conftest import measure_samples, run_queued
-
-
-def test_a_length_that_cannot_be_told_any_more_is_none(db: None) -> None:
-    assert Run(computation="sum", parameters={"n": 7}).length() == 7
-    assert Run(computation="sum", parameters={"m": 7}).length() is None
-    assert Run(computation="gone", parameters={"n": 7}).length() is None
-    for n in ({"m": 10**9}, {"n": 10**9}):
-        Run.objects.create(
-            task_id=str(n)[:32],
-            computation="sum",
-            parameters=n,
-            state=Run.State.DONE,
-            work_seconds=2,
-        )
-    assert speed_of(SUM) == 500_000_000
 
 
 def test_samples_are_measured_once_by_a_worker(db: None) -> None:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from multiprocessing import Value
-from queue import Queue
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,11 +15,18 @@ from django_q.brokers import get_broker
 from django_q.conf import Conf
 from django_q.models import OrmQ
 from django_q.signing import SignedPackage
-from django_q.worker import worker
+from django_q.tasks import async_task
+from pytest_django import Settings
 
-from compute.queue.broker import DatabaseBroker
-from compute.queue.models import Job, Node
-from compute.queue.monitor import report
+from compute.queue import logs, packages, transitions
+from compute.queue.engines.postgres import places
+from compute.queue.models import Job, JobState, Node
+from compute.queue.node.attempt import Attempt
+from compute.queue.node.board import Board
+from compute.queue.node.channels import Bell, Reports
+from compute.queue.node.reading import admitted
+from compute.queue.node.reporter import report
+from compute.queue.node.worker import Worker
 from tests import recipes
 from tests.queue import functions
 
@@ -31,42 +34,51 @@ Task = dict[str, Any]
 
 
 class LocalNode:
-    """Pusher, worker and monitor, a step at a time."""
+    """A node's worker and reporter, a step at a time."""
 
     def __init__(self, row: Node) -> None:
         self.row = row
-        self.broker: DatabaseBroker = get_broker()
-        self.broker.node = row.pk
+        self.board = Board(workers=1)
+        self.bell, self.reports = Bell(), Reports()
+        self.worker = Worker(row.pk, self.board, 0, self.bell, self.reports)
+
+    def close(self) -> None:
+        self.bell.close()
+        self.reports.close()
 
     def claim(self, limit: int = 1) -> list[Task]:
-        """As the pusher hands tasks to the workers."""
-        claimed = self.broker.claim(limit)
-        return [{**SignedPackage.loads(package), "ack_id": ack} for ack, package in claimed]
+        """What the worker would run next, each with its lease as `ack_id`."""
+        claimed = transitions.claim(Conf.CLUSTER_NAME, limit, self.row.pk)
+        tasks = []
+        for lease, package in claimed:
+            task = packages.read(package)
+            tasks.append({**task, "ack_id": admitted(lease, task, self.row.pk)})
+        return tasks
 
     def claim_one(self) -> Task:
         (task,) = self.claim()
         return task
 
-    def work(self, task: Task) -> Task:
-        """django-q2's own worker, on one task; the task with its result."""
-        tasks: Queue[Any] = Queue()
-        results: Queue[Task] = Queue()
-        tasks.put(task)
-        tasks.put("STOP")
-        worker(tasks, results, Value("f", -1), -1)
-        return results.get_nowait()
+    def work(self, task: Task, claim_ahead: Callable[[], None] | None = None) -> Task:
+        """Run one task that was claimed; the task with its result."""
+        Attempt(task["ack_id"], task, self.board.slots[0], claim_ahead).run()
+        return task
 
     def run(self) -> list[Task]:
         """All that is queued, one after the other, to the end."""
         ended = []
         while tasks := self.claim():
-            ended += [self.work(task) for task in tasks]
-            report(ended[-1:], self.broker)
+            for task in tasks:
+                attempt = Attempt(task["ack_id"], task, self.board.slots[0])
+                if attempt.run():
+                    report([task])
+                ended.append(task)
         return ended
 
 
 @pytest.fixture(autouse=True)
 def nothing_has_run() -> None:
+    logs._warned.clear()
     functions.ran.clear()
     functions.interruption.clear()
 
@@ -74,30 +86,51 @@ def nothing_has_run() -> None:
 @pytest.fixture(autouse=True)
 def the_tests_connection_stays_open(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers and monitors close old connections; in here they share the test's own."""
-    for module in ("django_q.worker", "django_q.monitor", "compute.queue.monitor"):
+    ours = [f"compute.queue.node.{name}" for name in ("worker", "reporter", "scheduler")]
+    for module in ("django_q.worker", "django_q.monitor", *ours):
         monkeypatch.setattr(f"{module}.close_old_django_connections", lambda: None)
 
 
 @pytest.fixture(autouse=True)
-def quick_passwords(settings: Any) -> None:
+def no_claim_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine they would ask for their places, too."""
+    monkeypatch.setattr(places, "LONG_S", 60)
+
+
+@pytest.fixture(autouse=True)
+def quick_passwords(settings: Settings) -> None:
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
 @pytest.fixture
-def node(db: None) -> LocalNode:
-    return LocalNode(recipes.node.make())
+def make_node(db: None) -> Iterator[Callable[[], LocalNode]]:
+    """Makes nodes, and closes their channels."""
+    nodes: list[LocalNode] = []
+
+    def make() -> LocalNode:
+        nodes.append(LocalNode(recipes.node.make()))
+        return nodes[-1]
+
+    yield make
+    for node in nodes:
+        node.close()
 
 
 @pytest.fixture
-def other_node(db: None) -> LocalNode:
-    return LocalNode(recipes.node.make())
+def node(make_node: Callable[[], LocalNode]) -> LocalNode:
+    return make_node()
+
+
+@pytest.fixture
+def other_node(make_node: Callable[[], LocalNode]) -> LocalNode:
+    return make_node()
 
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The pauses the queue made, none of which takes any time."""
     made: list[float] = []
-    monkeypatch.setattr("compute.queue.call.time.sleep", made.append)
+    monkeypatch.setattr("compute.queue.away.time.sleep", made.append)
     return made
 
 
@@ -128,6 +161,13 @@ def failing(times: int, function: Callable[..., Any], error: Exception | None = 
     return attempt
 
 
+def queue_past_us(func: Any, *args: Any, **options: Any) -> int:
+    """Queue a task as a program would that knows nothing of our `pre_enqueue`."""
+    task = {"id": "a" * 32, "name": "foreign", "func": func, "args": args, "kwargs": {}}
+    package = {**task, "started": timezone.now(), **options}
+    return int(get_broker().enqueue(SignedPackage.dumps(package)))
+
+
 def expire_leases() -> None:
     OrmQ.objects.update(lock=Now())
 
@@ -138,28 +178,18 @@ def leases() -> list[float]:
     return [(end - timezone.now()).total_seconds() for end in ends]
 
 
+def the_id(job: Job) -> int:
+    """Of its package."""
+    assert job.queue_id
+    return job.queue_id
+
+
 def the_job() -> Job:
     return Job.objects.get()
 
 
-def sentinel(node: LocalNode, status: Any = Conf.IDLE, **differing: Any) -> Any:
-    """What django-q2's statistics want to know of a sentinel."""
-    queue = SimpleNamespace(qsize=lambda: 0)
-    process = SimpleNamespace(pid=2)
-    return SimpleNamespace(
-        **{
-            "pid": 1,
-            "parent_pid": 1,
-            "cluster_id": uuid.UUID(node.row.pk),
-            "broker": node.broker,
-            "tob": timezone.now(),
-            "reincarnations": 0,
-            "status": lambda: status,
-            "result_queue": queue,
-            "task_queue": queue,
-            "monitor": process,
-            "pusher": process,
-            "pool": [process] * 3,
-            **differing,
-        }
-    )
+def a_running(node: LocalNode, **fields: Any) -> Task:
+    async_task("tests.queue.functions.add", 1)
+    task = node.claim_one()
+    Job.objects.update(state=JobState.RUNNING, attempt=1, worker=7, **fields)
+    return task

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -32,9 +37,40 @@ def echo(*args: Any, **kwargs: Any) -> Any:
     return args, kwargs
 
 
+def imported() -> list[str]:
+    """What this process has imported."""
+    return sorted(sys.modules)
+
+
 def give(value: Any) -> Any:
     ran.append(value)
     return value
+
+
+async def add_later(a: int, b: int = 0) -> int:
+    await asyncio.sleep(0)
+    return add(a, b)
+
+
+async def fail_later(message: str = "no luck") -> None:
+    await asyncio.sleep(0)
+    fail(message)
+
+
+async def wait_for_long(seconds: float = 600) -> None:
+    """Beside another that waits, too."""
+    await asyncio.gather(asyncio.sleep(seconds), asyncio.sleep(seconds))
+
+
+def wait_in_threads(seconds: float = 600) -> None:
+    """For several others at a time, none of whom a signal interrupts."""
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(time.sleep, [seconds] * 4))
+
+
+async def count_users() -> int:
+    """By Django, which asks the database in a thread."""
+    return await User.objects.acount()
 
 
 def power(base: int, exponent: int) -> int:
@@ -156,6 +192,13 @@ def hang_at_first(note: str) -> str:
     return "run once"
 
 
+def wait_for_file(begun: str, go: str) -> None:
+    """Leave a file when it has begun, and end when there is another."""
+    Path(begun).touch()
+    while not Path(go).exists():
+        time.sleep(0.02)
+
+
 def stubborn(seconds: float) -> None:
     """Lets no exception end it."""
     end = time.monotonic() + seconds
@@ -209,3 +252,99 @@ def exit_at_once(code: int) -> None:
 def note(task: Any) -> None:
     """A hook: leaves a user with what it was told."""
     User.objects.create_user(f"{task.name}: {task.success}, {task.result}"[:150])
+
+
+def square(number: int) -> int:
+    return number * number
+
+
+def in_a_pool(numbers: list[int]) -> list[int]:
+    with multiprocessing.Pool(2) as pool:
+        return pool.map(square, numbers)
+
+
+def in_an_executor(numbers: list[int]) -> list[int]:
+    with ProcessPoolExecutor(2) as executor:
+        return list(executor.map(square, numbers))
+
+
+def leave_sleeping(seconds: str, how: str = "", then: str = "return") -> int:
+    """Start a process, perhaps in a session of its own, and return, die or wait."""
+    subprocess.Popen([*how.split(), "sleep", seconds])
+    if then == "die":
+        os._exit(3)
+    elif then == "wait":
+        time.sleep(600)
+    return os.getpid()
+
+
+def fork_and_return() -> int:
+    """Comes back twice."""
+    return os.fork()
+
+
+def take_memory(megabytes: int) -> int:
+    bytearray(megabytes * 1024 * 1024)
+    return os.getpid()
+
+
+def kill_if(number: int, deadly: bool) -> int:
+    if deadly:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def sleep_for(number: int, seconds: float) -> int:
+    if seconds:
+        time.sleep(seconds)
+    return number
+
+
+def large(size: int) -> bytes:
+    """So many bytes, always the same."""
+    ran.append(size)
+    return Random(size).randbytes(size)  # noqa: S311
+
+
+def large_and_interrupted(size: int) -> bytes:
+    interruption[0]()
+    return large(size)
+
+
+class Box:
+    """Holds something large; notes that it is made of a pickle."""
+
+    def __init__(self, content: Any) -> None:
+        self.content = content
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        ran.append("made of a pickle")
+        self.__dict__ = state
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Box) and self.content == other.content
+
+    def __hash__(self) -> int:
+        return 0
+
+
+def boxed(size: int) -> Box:
+    return Box(large(size))
+
+
+def write_only_and_large(size: int) -> Any:
+    return [bytes(size), WriteOnly()]
+
+
+def note_length(task: Any) -> None:
+    """A hook, which gets the result itself."""
+    ran.append(("hook", task.success, len(task.result)))
+
+
+def repeated(size: int) -> bytes:
+    """So many bytes, which take no more memory to make than to have."""
+    return b"x" * size
+
+
+def repeated_in_a_box(size: int) -> Box:
+    return Box(repeated(size))

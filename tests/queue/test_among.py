@@ -7,6 +7,7 @@ from compute.queue.models import Job
 from tests import recipes
 
 
+@pytest.mark.thorough
 @pytest.mark.django_db
 def test_any_number_of_keys_is_one_parameter() -> None:
     kept = [recipes.job.make().pk for _ in range(2)]

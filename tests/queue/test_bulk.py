@@ -11,13 +11,13 @@ from django.utils import timezone
 from django_q.models import Failure, OrmQ, Task
 from django_q.tasks import async_task
 
-from compute.queue import bulk
+from compute.queue import bulk, transitions
 from compute.queue.bulk import Done, carry_out
 from compute.queue.fanout import async_iter
 from compute.queue.models import Job, JobState
 from compute.queue.signals import groups_changed
 from tests.queue import functions
-from tests.queue.conftest import received
+from tests.queue.conftest import LocalNode, received
 from tests.queue.test_requeue import MANY, fail_all
 
 pytestmark = pytest.mark.django_db
@@ -35,13 +35,16 @@ def test_what_there_is_time_for_is_done_at_once() -> None:
     assert carry_out("boss", (count_them, [])) == Done(0)
 
 
-def test_the_rest_is_left_to_tasks(node: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bulk, "PATIENCE", -1)
+def test_the_rest_is_left_to_tasks(node: LocalNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bulk, "PATIENCE_S", -1)
     with received(groups_changed) as sent:
         done = carry_out("boss", (count_them, [[1, 2], [3], [4, 5]]), (bulk.tell, [["group"]]))
     assert done == Done(2, left=3)
-    assert done.told("task(s) queued again") == (
-        "2 task(s) queued again. 3 more are left to tasks, which are queued now."
+    assert done.told("task", "queued again") == (
+        "2 tasks queued again. 3 more are left to tasks, which are queued now."
+    )
+    assert Done(1, left=1).told("task", "cancelled") == (
+        "1 task cancelled. 1 more is left to a task, which is queued now."
     )
     assert sent == []
     assert Job.objects.filter(name__startswith="for boss").count() == 3
@@ -69,7 +72,7 @@ def failure(**fields: Any) -> Failure:
     return made
 
 
-def test_what_has_no_job_becomes_a_new_task(node: Any) -> None:
+def test_what_has_no_job_becomes_a_new_task(node: LocalNode) -> None:
     keys = [failure(group="mine").pk, failure().pk]
     assert bulk.resubmit_all(keys, "boss") == Done(2)
     node.run()
@@ -110,9 +113,10 @@ def test_a_database_that_is_away_is_no_fault_of_the_task(monkeypatch: pytest.Mon
 @pytest.fixture
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a machine that is busy with other tests half a second may not be enough."""
-    monkeypatch.setattr(bulk, "PATIENCE", 60)
+    monkeypatch.setattr(bulk, "PATIENCE_S", 60)
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("patience")
 def test_ten_thousand_lone_tasks_are_withdrawn_at_once() -> None:
     async_iter("math.sqrt", [-1] * MANY)
@@ -123,14 +127,14 @@ def test_ten_thousand_lone_tasks_are_withdrawn_at_once() -> None:
 
 
 def test_what_is_to_be_withdrawn_later_is_not_started_before(
-    node: Any, monkeypatch: pytest.MonkeyPatch
+    node: LocalNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The tasks that withdraw it stand behind it in the queue."""
     group = async_iter(functions.give, ["a", "b", "c"])
     keys = list(OrmQ.objects.values_list("pk", flat=True))
-    for name, value in (("PATIENCE", -1), ("BATCH", 1)):
+    for name, value in (("PATIENCE_S", -1), ("BATCH", 1)):
         monkeypatch.setattr(bulk, name, value)
-    monkeypatch.setattr(bulk.batched, "__defaults__", (1,))
+    monkeypatch.setattr(transitions.batched, "__defaults__", (1,))
     with received(groups_changed) as sent:
         assert bulk.withdraw_all(keys, "boss") == Done(1, left=2)
         node.run()
@@ -152,6 +156,7 @@ def test_jobs_are_cancelled_and_those_who_show_them_told() -> None:
 # --- records --------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("patience")
 def test_ten_thousand_failures_are_resubmitted_or_deleted_at_once() -> None:
     async_iter("math.sqrt", [-1] * MANY)
@@ -164,7 +169,7 @@ def test_ten_thousand_failures_are_resubmitted_or_deleted_at_once() -> None:
     assert Job.objects.counts()[JobState.FAILED] == MANY
 
 
-def test_what_has_ended_well_is_queued_once_more(node: Any) -> None:
+def test_what_has_ended_well_is_queued_once_more(node: LocalNode) -> None:
     task_id = async_task(functions.add, 1, b=2)
     node.run()
     assert bulk.run_again_all([task_id], "boss") == Done(1)

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -19,7 +21,9 @@ from compute.queue import leftovers
     ],
     ids=["raw", "autocommit off", "a block"],
 )
-def test_a_connection_with_an_open_transaction_is_replaced(transactional_db, caplog, leave):
+def test_a_connection_with_an_open_transaction_is_replaced(
+    transactional_db: None, caplog: pytest.LogCaptureFixture, leave: Callable[..., Any]
+) -> None:
     before = connections["default"]
     with caplog.at_level(logging.WARNING), leftovers.removed("a task"):
         leave()
@@ -30,7 +34,9 @@ def test_a_connection_with_an_open_transaction_is_replaced(transactional_db, cap
     assert "a task left a transaction open, what it wrote in it is lost" in caplog.text
 
 
-def test_a_connection_that_is_left_as_it_was_stays(transactional_db, caplog):
+def test_a_connection_that_is_left_as_it_was_stays(
+    transactional_db: None, caplog: pytest.LogCaptureFixture
+) -> None:
     before = connections["default"]
     with leftovers.removed("a task"):
         User.objects.create_user("kept")
@@ -42,7 +48,7 @@ def test_a_connection_that_is_left_as_it_was_stays(transactional_db, caplog):
     assert not caplog.records
 
 
-def test_a_task_that_has_closed_its_connection_has_left_nothing(transactional_db):
+def test_a_task_that_has_closed_its_connection_has_left_nothing(transactional_db: None) -> None:
     with leftovers.removed("a task"):
         User.objects.create_user("kept")
         connection.close()
@@ -64,5 +70,11 @@ def of_postgres(status: str) -> SimpleNamespace:
         (of_postgres("INERROR"), True),
     ],
 )
-def test_drivers_say_it_in_their_own_ways(driver, expected):
+def test_drivers_say_it_in_their_own_ways(driver: Any, expected: bool) -> None:
     assert leftovers.in_transaction(driver) is expected
+
+
+@pytest.mark.once
+def test_of_a_driver_that_does_not_tell_nothing_is_known() -> None:
+    assert not leftovers.in_transaction(SimpleNamespace())
+    assert not leftovers.in_transaction(SimpleNamespace(info=lambda: "a text"))

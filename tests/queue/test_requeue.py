@@ -17,7 +17,7 @@ from compute.queue.models import Job, JobState
 from compute.queue.signals import groups_changed
 from tests import recipes
 from tests.queue import functions
-from tests.queue.conftest import received
+from tests.queue.conftest import LocalNode, received
 
 #: Of chunks and failures, as the largest run has.
 MANY = 10_000
@@ -40,6 +40,7 @@ def fail_all() -> None:
     OrmQ.objects.all().delete()
 
 
+@pytest.mark.thorough
 def test_ten_thousand_failed_jobs_are_queued_again_in_few_statements(db: None) -> None:
     group = async_iter("math.sqrt", [-1] * MANY)
     fail_all()
@@ -54,7 +55,7 @@ def test_ten_thousand_failed_jobs_are_queued_again_in_few_statements(db: None) -
     ]
 
 
-def test_each_job_gets_its_own_package_back(node: Any) -> None:
+def test_each_job_gets_its_own_package_back(node: LocalNode) -> None:
     group = async_iter(functions.fail, ["a", "b", "c"])
     other = async_task(functions.fail)
     node.run()
@@ -66,7 +67,7 @@ def test_each_job_gets_its_own_package_back(node: Any) -> None:
     assert Job.objects.get(pk=other).attempt == 1
 
 
-def test_packages_get_ids_that_none_had(node: Any) -> None:
+def test_packages_get_ids_that_none_had(node: LocalNode) -> None:
     async_task(functions.fail)
     ((last,),) = OrmQ.objects.values_list("pk")
     node.run()
@@ -114,6 +115,7 @@ def test_each_batch_is_whole(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
     assert OrmQ.objects.count() == 5
 
 
+@pytest.mark.thorough
 def test_of_two_who_press_at_once_one_retries(transactional_db: None) -> None:
     async_iter("math.sqrt", [-1] * 500)
     fail_all()
@@ -131,6 +133,7 @@ def test_of_two_who_press_at_once_one_retries(transactional_db: None) -> None:
     assert sum(counts) == OrmQ.objects.count() == 500
 
 
+@pytest.mark.thorough
 def test_ten_thousand_jobs_are_cancelled_in_few_statements(db: None) -> None:
     group = async_iter("math.sqrt", [-1] * MANY)
     with CaptureQueriesContext(connection) as queries, received(groups_changed) as sent:
@@ -139,3 +142,53 @@ def test_ten_thousand_jobs_are_cancelled_in_few_statements(db: None) -> None:
     assert [one["groups"] for one in sent] == [{group}]
     assert Job.objects.counts()["cancelled"] == MANY
     assert not OrmQ.objects.exists()
+
+
+@pytest.mark.thorough
+def test_ten_thousand_cancelled_jobs_go_on_in_few_statements(db: None) -> None:
+    group = async_iter("math.sqrt", [-1] * MANY)
+    payloads = list(OrmQ.objects.order_by("pk").values_list("payload", flat=True))
+    Job.objects.in_group(group).cancel("cancelled by boss")
+    with CaptureQueriesContext(connection) as queries, received(groups_changed) as sent:
+        assert Job.objects.in_group(group).go_on() == MANY
+    assert len(queries) < 15
+    assert [(one["groups"], one["at_work"]) for one in sent] == [({group}, True)]
+    assert list(OrmQ.objects.order_by("pk").values_list("payload", flat=True)) == payloads
+    jobs = Job.objects.in_group(group).values_list("queue_id", "state", "payload", "error")
+    assert list(jobs) == [
+        (pk, "queued", "", "") for pk in OrmQ.objects.order_by("pk").values_list("pk", flat=True)
+    ]
+
+
+def test_only_cancelled_jobs_go_on_and_none_of_which_nothing_is_kept(db: None) -> None:
+    for state in JobState:
+        recipes.job.make(state=state, payload=state, error=state)
+    recipes.job.make(state=JobState.CANCELLED, error="by older code")
+    assert Job.objects.all().go_on() == 1
+    assert Job.objects.get(error="").state == JobState.QUEUED
+    assert OrmQ.objects.get().payload == JobState.CANCELLED
+    assert Job.objects.all().go_on() == 0
+
+
+@pytest.mark.parametrize("at_work", [True, False])
+def test_what_was_cancelled_is_run_as_the_same_job(node: LocalNode, at_work: bool) -> None:
+    task_id = async_task(functions.add, 1, 2)
+    if at_work:
+        node.claim_one()
+    Job.objects.all().cancel("cancelled by boss")
+    assert Job.objects.all().go_on() == 1
+    node.run()
+    job = Job.objects.get(pk=task_id)
+    assert (job.state, job.result, job.attempt) == (JobState.DONE, 3, 1 + at_work)
+    assert not OrmQ.objects.exists()
+
+
+def test_a_worker_that_missed_that_its_job_was_cancelled_has_lost_it(node: LocalNode) -> None:
+    task_id = async_task(functions.add, 1, 2)
+    task = node.claim_one()
+    Job.objects.all().cancel("cancelled by boss")
+    Job.objects.all().go_on()
+    node.work(task)
+    assert Job.objects.get(pk=task_id).state == JobState.QUEUED
+    node.run()
+    assert Job.objects.get(pk=task_id).state == JobState.DONE

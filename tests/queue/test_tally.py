@@ -6,7 +6,6 @@ import functools
 import math
 from collections import Counter
 from datetime import timedelta
-from multiprocessing.sharedctypes import RawValue
 from typing import Any
 
 import pytest
@@ -15,16 +14,15 @@ from django.utils import timezone
 from django_q.models import OrmQ, Task
 from django_q.tasks import async_task
 
-from compute.queue import monitor as monitor_module
 from compute.queue import tally
-from compute.queue.call import Call
-from compute.queue.channels import STOP, Bell, Inbox
 from compute.queue.fanout import async_iter
 from compute.queue.models import Job, Tally
-from compute.queue.monitor import monitor
+from compute.queue.node import reporter as reporter_module
+from compute.queue.node.attempt import Attempt
+from compute.queue.node.reporter import Reporter
 from tests.queue import functions
-from tests.queue.conftest import LocalNode, expire_leases, failing
-from tests.queue.test_monitor import Messages, pass_async_task_by
+from tests.queue.conftest import LocalNode, expire_leases, failing, queue_past_us
+from tests.queue.node.test_reading import read_next
 
 pytestmark = pytest.mark.django_db
 ADD, FAIL = "tests.queue.functions.add", "tests.queue.functions.fail"
@@ -33,13 +31,22 @@ ADD, FAIL = "tests.queue.functions.add", "tests.queue.functions.fail"
 def task(seconds: float, func: Any = ADD, success: bool = True) -> dict[str, Any]:
     now = timezone.now()
     ended = now + timedelta(seconds=seconds)
-    return {"func": Call(func), "success": success, "started": now, "stopped": ended}
+    return {"func": func, "success": success, "started": now, "stopped": ended}
 
 
-def work(node: LocalNode, *batches: list[Any]) -> None:
-    """Run all that is queued, and have the monitor told of it in its own loop."""
-    ended = [node.work(each) for each in node.claim(100)]
-    monitor(Messages(ended, *batches, [STOP]), node.broker)
+def work(node: LocalNode, claimed: list[dict[str, Any]] | None = None) -> None:
+    """Run what was claimed, or all that is queued, and post what is to be told of."""
+    for each in node.claim(100) if claimed is None else claimed:
+        if Attempt(each["ack_id"], each, node.board.slots[0]).run():
+            node.reports.post(each)
+
+
+def report(node: LocalNode) -> None:
+    """Have a reporter tell of everything, and end."""
+    node.board.head.closing = 1
+    reporter = Reporter(node.board, node.reports)
+    while reporter.turn():
+        pass
 
 
 # --- what a task adds -----------------------------------------------------------------
@@ -67,8 +74,8 @@ def test_the_bounds_grow_and_the_last_holds_everything() -> None:
 
 def test_objects_of_a_class_are_one_function() -> None:
     partials = [functools.partial(functions.add, number) for number in range(3)]
-    assert {Call(one).label for one in partials} == {"functools.partial"}
-    assert Call(functions.add).label == ADD
+    assert {tally.function_of({"func": one}) for one in partials} == {"functools.partial"}
+    assert tally.function_of({"func": ADD}) == ADD
     assert tally.function_of({"id": "*BadSignature"}) == "(unknown)"
 
 
@@ -102,10 +109,11 @@ def test_no_count_is_worth_a_task(
 # --- what is counted ------------------------------------------------------------------
 
 
-def test_the_monitor_counts_what_workers_have_ended(node: LocalNode) -> None:
+def test_the_reporter_counts_what_workers_have_ended(node: LocalNode) -> None:
     async_iter(ADD, [1, 2, 3])
     async_task(FAIL)
     work(node)
+    report(node)
     counts = tally.totals()
     assert (counts[ADD]["done"], counts[FAIL]["failed"]) == (3, 1)
     assert sum(value for kind, value in counts[ADD].items() if kind.startswith("to ")) == 3
@@ -117,32 +125,40 @@ def test_counts_outlive_the_rows_and_a_retry_takes_nothing_away(node: LocalNode)
     work(node)
     assert Job.objects.get(pk=failed).retry()
     work(node)
+    report(node)
     Job.objects.all().delete()
     Task.objects.all().delete()
     assert tally.totals()[FAIL]["failed"] == 2
 
 
+@pytest.mark.thorough
 def test_they_are_written_down_once_a_second(
     node: LocalNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     added: list[tally.Counts] = []
     monkeypatch.setattr(tally, "add", lambda counts: added.append(counts.copy()))
-    async_iter(ADD, [1, 2])
-    first, second = (node.work(each) for each in node.claim(2))
-    monitor(Messages([first], [], [second], [STOP]), node.broker)
-    assert [counts[ADD, "done"] for counts in added] == [2]
-    monkeypatch.setattr(monitor_module, "COUNTING", -1)
-    monitor(Messages([first], [], [second], [STOP]), node.broker)
-    assert [counts[ADD, "done"] for counts in added] == [2, 1, 1]
+    reporter = Reporter(node.board, node.reports)
+    async_iter(ADD, [1, 2, 3])
+    for _ in range(2):
+        work(node, node.claim())
+        assert reporter.turn()
+    assert added == [], "within the same second"
+    monkeypatch.setattr(reporter_module, "COUNTING_S", -1)
+    work(node, node.claim())
+    assert reporter.turn()
+    assert [counts[ADD, "done"] for counts in added] == [3]
+    node.reports.wake()
+    assert reporter.turn()
+    assert len(added) == 1, "there was nothing to count"
 
 
 def test_counts_wait_for_a_database_that_is_away(
     transactional_db: None, node: LocalNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(monitor_module, "COUNTING", -1)
     monkeypatch.setattr(tally, "add", failing(1, tally.add, OperationalError("gone")))
     async_task(ADD, 1)
-    work(node, [])
+    work(node)
+    report(node)
     assert tally.totals()[ADD]["done"] == 1
 
 
@@ -153,11 +169,17 @@ def test_what_has_no_outcome_of_its_own_is_not_counted(
     late = node.claim_one()
     expire_leases()
     other_node.run()
-    dropped = node.work(late)
-    pass_async_task_by(ADD, 1, 2)
-    work(node, [dropped])
+    work(node, [late])
     async_task(ADD, 1, sync=True)
-    assert tally.totals() == {}
+    report(node)
+    assert tally.totals() == {ADD: {"redelivered": 1, "expired": 1}}
+
+
+def test_a_task_without_a_job_is_counted_as_others_are(node: LocalNode) -> None:
+    queue_past_us(ADD, 1, 2)
+    work(node)
+    report(node)
+    assert tally.totals()[ADD]["done"] == 1
 
 
 def test_a_failure_without_a_worker_is_counted_and_logged(
@@ -179,29 +201,20 @@ def test_a_failure_without_a_worker_is_counted_and_logged(
 def test_what_cannot_be_read_is_of_an_unknown_function(node: LocalNode) -> None:
     async_task(ADD, 1)
     OrmQ.objects.update(payload="nonsense")
-    assert node.broker.dequeue() is None
+    assert read_next(node) is None
     assert tally.totals() == {"(unknown)": {"failed": 1}}
 
 
 # --- tasks that are run again ---------------------------------------------------------
 
 
-@pytest.fixture
-def inbox(node: LocalNode) -> Any:
-    bell = Bell()
-    yield Inbox(node.broker, bell, RawValue("b", 0))
-    bell.close()
-
-
 def test_a_lease_that_ended_is_counted_and_logged(
-    inbox: Inbox, other_node: LocalNode, caplog: pytest.LogCaptureFixture
+    node: LocalNode, other_node: LocalNode, caplog: pytest.LogCaptureFixture
 ) -> None:
     task_id = async_task(ADD, 1)
     assert not other_node.claim_one()["ack_id"].expired
     expire_leases()
-    again = inbox.next_task()
-    assert again
-    assert again["ack_id"].expired
+    assert node.work(node.claim_one())["ack_id"].expired
     assert tally.totals() == {ADD: {"redelivered": 1, "expired": 1}}
     (record,) = [one for one in caplog.records if "again" in one.getMessage()]
     assert (record.levelname, record.getMessage()) == (
@@ -212,20 +225,21 @@ def test_a_lease_that_ended_is_counted_and_logged(
 
 
 def test_a_task_that_was_given_back_is_no_lease_that_ended(
-    inbox: Inbox, other_node: LocalNode
+    node: LocalNode, other_node: LocalNode, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO")
     async_task(ADD, 1)
     other_node.claim()
     Job.objects.all().give_back()
-    again = inbox.next_task()
-    assert again
-    assert (again["ack_id"].attempt, again["ack_id"].expired) == (2, False)
+    lease = node.work(node.claim_one())["ack_id"]
+    assert (lease.attempt, lease.expired) == (2, False)
+    assert "again: add(1): it was given back or retried" in caplog.text
     assert tally.totals() == {ADD: {"redelivered": 1, "expired": 0}}
 
 
-def test_a_task_that_runs_the_first_time_is_not_counted(inbox: Inbox) -> None:
+def test_a_task_that_runs_the_first_time_is_not_counted_as_one(node: LocalNode) -> None:
     async_task(ADD, 1)
-    assert inbox.next_task()
+    assert node.work(node.claim_one())["success"]
     assert tally.totals() == {}
 
 

@@ -26,7 +26,8 @@ def told(**environ: str) -> str:
     response: Any = SimpleNamespace(status="200 OK", sent=12, headers=[])
     request = SimpleNamespace(headers=[])
     atoms = logger.atoms(response, request, given, timedelta(milliseconds=31))
-    return FORMAT % logger.atoms_wrapper_class(atoms)
+    line: str = FORMAT % logger.atoms_wrapper_class(atoms)
+    return line
 
 
 def test_it_names_the_address_that_the_limits_go_by(settings: Any) -> None:

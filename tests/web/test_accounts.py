@@ -114,6 +114,7 @@ def test_every_view_is_closed_but_those_that_are_meant_to_be_open() -> None:
 
 ADDRESSES = [
     "/",
+    "/tutorial/",
     "/sum-sync/?n=5",
     "/sum-start/?n=5",
     "/bug-sum-start/?n=5",
@@ -121,6 +122,7 @@ ADDRESSES = [
     "/sum-check/?task_id=" + "0" * 32,
     "/split-sum-check/",
     "/compute/sum/",
+    "/compute/primes/estimate/?n=5",
     "/compute/primes/start/?n=5",
     "/compute/sum/check/",
     "/compute/sum/cancel/",
@@ -128,6 +130,8 @@ ADDRESSES = [
     "/compute/sum/chunk-sizes/?n=5",
     "/compute/sum/share/",
     "/nodes/",
+    "/nodes/drain/",
+    "/nodes/pause/",
     "/password/",
     "/password/changed/",
 ]
@@ -210,6 +214,7 @@ def address(request: Any, db: None) -> str:
     return str(request.param)
 
 
+@pytest.mark.thorough
 def test_the_sixth_wrong_password_is_one_too_many_and_a_right_one_works_later(
     address: str,
 ) -> None:
@@ -231,6 +236,7 @@ def test_both_pages_count_together(address: str) -> None:
     assert try_password(address, "boss-password").status_code == 429
 
 
+@pytest.mark.thorough
 def test_another_address_and_another_account_are_not_held_up(address: str) -> None:
     User.objects.create_superuser("ann", password="ann-password")
     for _ in range(6):
@@ -251,6 +257,7 @@ def test_another_browser_or_a_made_up_address_are_no_way_around(address: str) ->
     assert statuses == [200] * 5 + [429] * 2
 
 
+@pytest.mark.thorough
 def test_a_right_password_forgets_the_wrong_ones(address: str) -> None:
     for _ in range(3):
         for _ in range(5):
@@ -265,6 +272,7 @@ def test_a_program_is_told_in_json(address: str) -> None:
     assert list(replies[-1].json()) == ["detail"]
 
 
+@pytest.mark.thorough
 def test_who_goes_on_trying_makes_no_row_grow(address: str) -> None:
     for _ in range(20):
         try_password(address, "wrong")

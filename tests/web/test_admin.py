@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from django.test import Client
 
 from compute.models import Run
 from compute.models.notes import refresh
+from compute.queue.models import Flow
+from compute.queue.sharing import Priority
 from tests.conftest import check, finish_by_hand, run_jobs, started
 
 LIST = "/admin/compute/run/"
@@ -46,6 +49,15 @@ def test_the_list_shows_each_run(admin: Client) -> None:
     assert "running" in html
 
 
+def test_the_list_tells_what_a_run_took_and_for_how_long_workers_computed(admin: Client) -> None:
+    run = started("/sum-start/", n=2000)
+    assert '<td class="field-took">–</td><td class="field-computed_for">–</td>' in text(admin, LIST)
+    ended = run.created_at + timedelta(seconds=75)
+    Run.objects.update(finished_at=ended, work_seconds=12)
+    told = '<td class="field-took">1 min 15 s</td><td class="field-computed_for">12 s</td>'
+    assert told in text(admin, LIST)
+
+
 def test_a_run_is_found_by_its_task_id(admin: Client) -> None:
     run = started("/sum-start/", n=2000)
     started("/sum-start/", n=3000)
@@ -54,6 +66,7 @@ def test_a_run_is_found_by_its_task_id(admin: Client) -> None:
     assert "sum 1–3,000" not in html
 
 
+@pytest.mark.thorough
 def test_runs_are_narrowed_down_by_state_and_computation(admin: Client) -> None:
     done = started("/sum-start/", n=2000)
     run_jobs()
@@ -70,6 +83,7 @@ def test_a_runs_page_shows_every_digit_of_its_total(admin: Client) -> None:
     assert "500,000,000,000,500,000,000,000" in text(admin, f"{LIST}{run.pk}/change/")
 
 
+@pytest.mark.thorough
 def test_a_run_is_read_only_even_for_a_superuser(admin: Client) -> None:
     run = started("/sum-start/", n=10)
     before = Run.objects.values().get()
@@ -86,28 +100,60 @@ def test_a_run_is_read_only_even_for_a_superuser(admin: Client) -> None:
 # --- to retry -------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 def test_a_failed_runs_chunks_are_retried(
     admin: Client, run_with_a_failure: Run, missing_file: Path
 ) -> None:
     assert check(run_with_a_failure)["status"] == "error"
     missing_file.write_text("123")
-    assert "1 task(s) queued again." in retry(admin, run_with_a_failure)
+    assert "1 task queued again." in retry(admin, run_with_a_failure)
     assert check(run_with_a_failure)["status"] == "in-progress"
     run_jobs()
     assert check(run_with_a_failure)["total"] == 123
 
 
+@pytest.mark.thorough
 def test_the_failures_of_several_runs_are_counted_together(admin: Client) -> None:
     runs = [started("/bug-sum-start/", n=1234567) for _ in range(2)]
     run_jobs()
-    assert "2 task(s) queued again." in retry(admin, *runs)
+    assert "2 tasks queued again." in retry(admin, *runs)
 
 
 def test_a_run_without_a_failure_has_nothing_to_retry(admin: Client) -> None:
     run = started("/sum-start/", n=10)
     html = retry(admin, run)
-    assert "0 task(s) queued again." in html
+    assert "0 tasks queued again." in html
     assert 'class="warning"' in html
+
+
+# --- to pause, and to prefer ----------------------------------------------------------
+
+
+@pytest.mark.thorough
+def test_runs_are_paused_resumed_and_preferred(admin: Client) -> None:
+    runs = [started("/sum-start/", n=10) for _ in range(2)]
+
+    def press(action: str) -> str:
+        form = {"action": action, "_selected_action": [run.pk for run in runs]}
+        return admin.post(LIST, form, follow=True).content.decode()
+
+    assert "2 runs paused." in press("pause")
+    assert Flow.objects.filter(paused=True).count() == 2
+    assert "2 runs resumed." in press("resume")
+    assert "0 runs resumed." in press("resume")
+    for priority in Priority.values:
+        assert f"2 runs set to priority {priority}." in press(f"make_{priority}")
+        assert {run.flow.get().priority for run in runs} == {priority}
+
+
+@pytest.mark.parametrize("action", ["pause", "make_urgent"])
+def test_who_may_only_view_runs_can_do_neither(db: None, action: str) -> None:
+    run = started("/sum-start/", n=10)
+    client = staff("view_run")
+    assert f'value="{action}"' not in text(client, LIST)
+    client.post(LIST, {"action": action, "_selected_action": [run.pk]})
+    flow = run.flow.get()
+    assert (flow.paused, flow.priority) == (False, "normal")
 
 
 # --- for who may ----------------------------------------------------------------------
@@ -131,9 +177,10 @@ def test_who_may_only_view_runs_cannot_retry_them(run_with_a_failure: Run) -> No
     assert check(run_with_a_failure)["status"] == "error"
 
 
+@pytest.mark.thorough
 def test_who_may_change_runs_can_retry_but_not_edit_them(run_with_a_failure: Run) -> None:
     client = staff("view_run", "change_run")
     assert 'value="retry"' in text(client, LIST)
-    assert "1 task(s) queued again." in retry(client, run_with_a_failure)
+    assert "1 task queued again." in retry(client, run_with_a_failure)
     address = f"{LIST}{run_with_a_failure.pk}/change/"
     assert client.post(address, {"n": "11"}).status_code == 403

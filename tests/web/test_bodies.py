@@ -15,14 +15,23 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.core.files.uploadhandler import SkipFile
 from django.test import Client, RequestFactory
 from django.test.client import BOUNDARY, encode_multipart
 
-from compute.models import Run
+from compute.models import Run, Upload
+from compute.queue.contents import Content
+from compute.web.bodies import NO_FORM, PutAside, too_large
+from tests.addresses import nothing_started
 from tests.processes import Processes, wait_until
+from tests.uploads.data import csv, declared
+
+pytestmark = pytest.mark.once
 
 FORM = "application/x-www-form-urlencoded"
 MULTIPART = f"multipart/form-data; boundary={BOUNDARY}"
+JSON = "application/json"
 LIMIT = 1024 * 1024
 ADDRESSES = ["/", "/sum-start/", "/sum-sync/", "/compute/sum/cancel/", "/login/", "/admin/login/"]
 
@@ -35,6 +44,7 @@ def test_a_body_as_long_as_may_be_is_taken_and_a_byte_more_is_not(db: None) -> N
     assert reply.json() == {"detail": "This is too long: a request's body may have 1,024 KB."}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("method", ["get", "post", "put", "delete", "patch"])
 @pytest.mark.parametrize("address", ADDRESSES)
 def test_every_address_refuses_by_what_the_length_says(
@@ -49,6 +59,36 @@ def test_every_address_refuses_by_what_the_length_says(
     assert not Run.objects.exists()
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("/sum-sync/", "/split-sum-start/", "/compute/primes/start/", "/compute/primes/estimate/"),
+        *("/compute/sum/again/", "/compute/sum/share/", "/compute/sum/note/", "/nodes/pause/"),
+    ],
+)
+@pytest.mark.parametrize("kind", [JSON, "text/plain", ""])
+def test_a_body_that_is_no_form_is_refused(
+    db: None, browser_client: Client, address: str, kind: str
+) -> None:
+    """It would count as a form with everything left out."""
+    with nothing_started():
+        reply = Client().post(f"{address}?n=10", b'{"n": 10}', content_type=kind)
+        page = browser_client.post(f"{address}?n=10", b'{"n": 10}', content_type=kind)
+    assert reply.status_code == page.status_code == 415
+    assert reply.json() == {"detail": NO_FORM}
+    assert "curl -d" in page.content.decode()
+
+
+def test_an_empty_body_or_one_that_nobody_reads_is_of_any_kind(db: None) -> None:
+    assert Client().post("/sum-sync/?n=10", b"", content_type=JSON).json() == {"total": 55}
+    assert Client().generic("GET", "/sum-sync/?n=10", b"{}", content_type=JSON).json() == {
+        "total": 55
+    }
+    for address, status in (("/nodes/", 405), ("/nowhere/", 404), ("/admin/login/", 200)):
+        assert Client().post(address, b"{}", content_type=JSON).status_code == status
+
+
+@pytest.mark.thorough
 def test_a_long_parameter_works_by_post_where_a_short_one_does(db: None) -> None:
     digits = "0" * 100_000 + "10"  # leading zeros are fine
     for kind in (FORM, MULTIPART):
@@ -59,6 +99,7 @@ def test_a_long_parameter_works_by_post_where_a_short_one_does(db: None) -> None
     assert Run.objects.filter(parameters__n=10).count() == 2
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", [FORM, MULTIPART])
 def test_too_many_fields_are_bad_input(db: None, admin: Client, kind: str) -> None:
     fields = {"n": "10", **{f"field{number}": "" for number in range(2000)}}
@@ -82,6 +123,37 @@ def test_files_are_left_out_and_the_fields_beside_them_are_not(db: None) -> None
     )
     reply = Client().post("/sum-sync/", f"{file}--{BOUNDARY}--\r\n", content_type=MULTIPART)
     assert reply.json() == {"total": 55}
+
+
+def test_what_takes_a_file_takes_a_longer_body(db: None, declare: Any, settings: Any) -> None:
+    declared(declare)
+    settings.MAX_UPLOAD_MB = 2
+    address = "/compute/columns/start/"
+    data = csv(25_000)  # over 1 MB, which MAX_BODY_KB allows
+    assert len(data) > LIMIT
+
+    def post(where: str, **more: Any) -> Any:
+        sent = {"file": SimpleUploadedFile("a.csv", data), "chunk_size": "500000"}
+        return Client().post(where, sent, **more)
+
+    assert post(address).status_code == 200
+    assert Upload.objects.get().size == len(data)
+    assert b"".join(Content.objects.get().read()) == data
+    for length in (3 * LIMIT + 1, 10**20):
+        reply = post(address, CONTENT_LENGTH=str(length))
+        assert reply.status_code == 413
+        assert reply.json() == {"detail": too_large()}
+    form = f"file=x&more={'x' * LIMIT}"
+    assert Client().post(address, form, content_type=FORM).status_code == 413, "it has no file"
+    assert post("/compute/primes/start/").status_code == 413
+    assert post("/nowhere/").status_code == 413
+    settings.MAX_UPLOAD_MB = 0
+    assert post(address).status_code == 413
+
+
+def test_a_request_that_nobody_knows_has_its_files_left_out() -> None:
+    with pytest.raises(SkipFile):
+        PutAside().new_file("file", "a.csv", "text/csv", None)
 
 
 def test_the_parser_reads_in_small_steps(rf: RequestFactory) -> None:
@@ -209,6 +281,27 @@ def test_chunks_that_are_none_harm_nobody(site: tuple[Any, str]) -> None:
             reply = connection.recv(2**16)
         assert not reply or reply.split()[1] == b"400", reply
     assert "Traceback" not in web.text()
+
+
+def test_a_form_whose_line_is_cut_starts_nothing(site: tuple[Any, str]) -> None:
+    web, address = site
+    where = address.removeprefix("http://").partition(":")
+    field = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="n"\r\n\r\n1000\r\n'
+    for kind, said, body in (
+        (FORM, "Content-Length: 11", "n=1000"),
+        (FORM, "Transfer-Encoding: chunked", "6\r\nn=1000\r\n"),
+        (MULTIPART, "Content-Length: 200", f"{field}--{BOUNDARY}\r\n"),
+        (MULTIPART, f"Content-Length: {len(field)}", field),
+    ):
+        head = f"POST /sum-start/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\n{said}"
+        with socket.create_connection((where[0], int(where[2])), timeout=20) as connection:
+            connection.sendall(f"{head}\r\n\r\n{body}".encode())
+            connection.shutdown(socket.SHUT_WR)
+            reply = b"".join(iter(lambda: connection.recv(2**16), b""))
+        assert reply.startswith(b"HTTP/1.1 400 "), (kind, said, reply)
+        assert b"only a part has come; send it again" in reply
+    assert "Traceback" not in web.text()
+    assert not Run.objects.exists()
 
 
 def test_a_client_that_keeps_silent_after_the_refusal_is_let_go(site: tuple[Any, str]) -> None:

@@ -6,18 +6,20 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import AnonymousUser, User
+from django.contrib.sessions.backends.base import SessionBase
 from django.http import HttpRequest
 from django.test import Client, RequestFactory
 from hypothesis import given
 from hypothesis import strategies as st
 
+from compute.models import Run
 from compute.web.clients import OWNER, address_of, client_of, is_this_machine, network_of
 
 
 def asking(forwarded: str | None = None, remote: str = "10.0.0.9") -> HttpRequest:
     headers = {} if forwarded is None else {"x-forwarded-for": forwarded}
     request = RequestFactory().get("/", headers=headers, REMOTE_ADDR=remote)
-    request.session = {}
+    request.session = SessionBase()
     request.user = AnonymousUser()
     return request
 
@@ -99,7 +101,8 @@ def test_a_customers_part_of_ipv6_is_one_client() -> None:
 
 def test_a_session_that_has_started_something_is_known_beside_its_address() -> None:
     one, same, other = asking("203.0.113.7"), asking("203.0.113.8"), asking("203.0.113.7")
-    one.session, same.session, other.session = {OWNER: "a"}, {OWNER: "a"}, {OWNER: "b"}
+    one.session[OWNER] = same.session[OWNER] = "a"
+    other.session[OWNER] = "b"
     assert client_of(one).noted == client_of(same).noted == "a"
     assert client_of(one).address == client_of(other).address != client_of(same).address
     assert client_of(other).session == "b"
@@ -120,6 +123,7 @@ def test_this_machine_is_known_by_its_addresses(remote: str, here: bool) -> None
     assert is_this_machine(asking(remote=remote)) == here
 
 
+@pytest.mark.thorough
 def test_twelve_wrong_passwords_from_one_ipv6_64_are_held_up_as_one(db: None) -> None:
     """The pause, of a right password too, is the /64's, and nobody else's."""
     User.objects.create_user("ann", password="right-password")
@@ -144,3 +148,17 @@ def test_wrong_passwords_through_a_port_of_ones_own_are_held_up(db: None) -> Non
     blocked = Client(headers={"x-forwarded-for": "7.7.7.1:9"}).post("/login/", right)
     other = Client(headers={"x-forwarded-for": "7.7.7.2:1111"}).post("/login/", right)
     assert (blocked.status_code, other.status_code) == (429, 200)
+
+
+@pytest.mark.parametrize("account", [False, True])
+def test_who_will_share_the_workers_is_who_does(db: None, account: bool) -> None:
+    """A request is told beforehand what its run will get."""
+    client, request = Client(headers={"accept": "text/html"}), asking(remote="127.0.0.1")
+    if account:
+        request.user = User.objects.create_user("ann")
+        client.force_login(request.user)
+    client.post("/sum-start/", {"n": 5})
+    run = Run.objects.get()
+    if not account:
+        request.session[OWNER] = run.owner
+    assert client_of(request).sharer == run.sharer

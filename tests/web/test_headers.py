@@ -19,8 +19,10 @@ from compute.models.notes import refresh
 from compute.queue.models import Job, Node
 from tests.conftest import run_jobs, started, without_database
 from tests.processes import ROOT
-from tests.test_settings import settings_with
+from tests.sumsite.reading import settings_with
 from tests.web.test_accounts import views
+
+pytestmark = pytest.mark.once
 
 HTML = "text/html"
 #: A request as the host's router passes it on.
@@ -61,7 +63,7 @@ def assert_headers(reply: HttpResponseBase, *, https: bool = True) -> None:
     if https:
         seconds = int(headers["Strict-Transport-Security"].partition("max-age=")[2])
         assert seconds >= 180 * 24 * 60 * 60
-    for cookie in reply.cookies.values():  # type: ignore[attr-defined]
+    for cookie in reply.cookies.values():
         assert_careful(cookie)
 
 
@@ -105,6 +107,8 @@ def addresses(rows: dict[str, Run]) -> list[str]:
         "/",
         "/?state=done&q=1",
         "/nodes/",
+        "/nodes/drain/",
+        "/nodes/pause/",
         "/login/",
         "/password/",
         "/password/changed/",
@@ -116,6 +120,8 @@ def addresses(rows: dict[str, Run]) -> list[str]:
         "/readyz",
         "/sum-sync/?n=10",
         "/compute/sum/",
+        "/tutorial/",
+        "/compute/primes/estimate/?n=10",
         "/compute/primes/",
         "/compute/sum/chunk-sizes/?n=10",
         "/sum-start/?n=10",
@@ -123,6 +129,8 @@ def addresses(rows: dict[str, Run]) -> list[str]:
         *(f"/sum-check/{run}" for run in runs),
         *(f"/split-sum-check/{run}" for run in runs),
         *(f"/compute/sum/check/{run}" for run in runs),
+        *(f"/compute/sum/chunk/{run}&number=1" for run in runs),
+        *(f"/compute/sum/chunks/{run}" for run in runs),
         # refusals
         "/sum-start/?n=x",
         "/sum-sync/?n=1000000000",
@@ -137,6 +145,7 @@ def addresses(rows: dict[str, Run]) -> list[str]:
         "/static/nowhere.css",
         # files, the admin's too
         "/static/compute/compute.css",
+        "/static/compute/admin.css",
         "/static/compute/compute.js",
         "/static/compute/icon.svg",
         "/static/django_htmx/htmx.min.js",
@@ -144,6 +153,7 @@ def addresses(rows: dict[str, Run]) -> list[str]:
     ]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("accept", ["*/*", HTML])
 def test_every_reply_has_the_headers(
     rows: dict[str, Run], production: Any, admin: Client, accept: str
@@ -171,7 +181,7 @@ def test_what_no_view_answers_has_them_too(production: Any, admin: Client) -> No
         {"headers": ROUTED, "data": b"x", "content_type": "multipart/form-data"},  # 400
         {"headers": ROUTED, "data": {"x": "1"}},
     ):
-        assert_headers(admin.post("/sum-start/", **request))  # type: ignore[arg-type]
+        assert_headers(admin.post("/sum-start/", **request))
 
 
 @pytest.mark.parametrize("host", ["testserver", "evil.example"])
@@ -240,7 +250,7 @@ def test_a_file_that_is_uploaded_is_not_kept(db: None, tmp_path: Any, settings: 
     settings.FILE_UPLOAD_TEMP_DIR = str(tmp_path)
     file = SimpleUploadedFile("big", b"x" * 900_000)
     assert Client().post("/sum-sync/", {"n": 4, "file": file}).json() == {"total": 10}
-    assert configured.FILE_UPLOAD_HANDLERS == ["compute.web.bodies.NoFiles"]
+    assert configured.FILE_UPLOAD_HANDLERS == ["compute.web.bodies.PutAside"]
     assert not list(tmp_path.iterdir())
 
 

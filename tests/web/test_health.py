@@ -5,27 +5,23 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import threading
 import time
-from collections.abc import Iterator
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import psycopg
 import pytest
-from django.core.management import CommandError, call_command
 from django.db import InterfaceError, connection
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.models.functions import Now
 from django.test import Client
 from django.utils import timezone
+from django.utils.dateparse import parse_datetime
 
+from compute.queue import pauses, schema
 from compute.queue.models import Node
 from compute.web import health
-from tests import recipes
 from tests.conftest import database_url
-from tests.processes import Processes, free_port
 
 NO_QUEUE_SERVER = "No queue server is running: start one with `./manage.py qcluster`."
 
@@ -36,11 +32,6 @@ def assert_not_ready(detail: str) -> None:
     assert response.status_code == 503
     assert response.json() == {"detail": detail}
     assert int(response["Retry-After"]) > 0
-
-
-def test_healthz_touches_no_database() -> None:
-    # Without the `db` fixture any query fails the test.
-    assert Client().get("/healthz").json() == {"status": "ok"}
 
 
 def test_a_site_that_lacks_nothing_is_ready(queue_server: Node) -> None:
@@ -77,6 +68,39 @@ def test_of_several_queue_servers_one_is_enough(queue_server: Node) -> None:
     assert health.missing() is None
 
 
+# --- what an operator has asked for ----------------------------------------------------
+
+
+def test_a_site_whose_queue_servers_drain_or_are_paused_is_ready_and_says_so(
+    queue_server: Node,
+) -> None:
+    Node.objects.update(draining=True)
+    response = Client().get("/readyz")
+    assert (response.status_code, response.json()) == (200, {"status": "ok", "draining": 1})
+    pauses.pause("a computation")
+    pauses.pause()
+    since = pauses.pauses()[0].since
+    assert health.held_back() == {"draining": 1, "paused": since}
+    response = Client().get("/readyz")
+    assert response.status_code == 200
+    assert parse_datetime(response.json()["paused"]) == since.replace(
+        microsecond=since.microsecond // 1000 * 1000  # as JSON has it
+    )
+    Node.objects.update(stopped_at=Now())
+    pauses.resume()
+    assert health.held_back() == {}
+
+
+def test_a_queue_server_that_drains_is_healthy(queue_server: Node) -> None:
+    """Its container is not to be started anew."""
+    Node.objects.update(draining=True, host=socket.gethostname())
+    assert health.missing_here() is None
+
+
+def test_a_database_that_goes_away_in_between_holds_nothing_back(database_away: None) -> None:
+    assert health.held_back() == {}
+
+
 @pytest.mark.parametrize("app", ["compute", "queue", "auth"])
 def test_a_migration_that_is_not_applied_is_missed(queue_server: Node, app: str) -> None:
     MigrationRecorder(connection).migration_qs.filter(app=app).latest("name").delete()
@@ -86,20 +110,6 @@ def test_a_migration_that_is_not_applied_is_missed(queue_server: Node, app: str)
 def test_without_a_database_the_site_is_not_ready_but_healthy(database_away: None) -> None:
     assert_not_ready("The database does not answer.")
     assert Client().get("/healthz").status_code == 200
-
-
-def test_the_platforms_plain_requests_are_not_sent_to_https(
-    queue_server: Node, settings: Any
-) -> None:
-    settings.SECURE_SSL_REDIRECT = True
-    assert Client().get("/healthz").status_code == 200
-    assert Client().get("/readyz").status_code == 200
-    assert Client().get("/").status_code == 301
-
-
-@pytest.mark.parametrize("address", ["/healthz", "/readyz", "/metrics"])
-def test_nothing_is_posted_to_them(address: str) -> None:
-    assert Client().post(address).status_code == 405
 
 
 def test_a_database_without_tables_lacks_migrations(
@@ -115,7 +125,7 @@ def test_a_connection_that_has_been_closed_is_a_database_that_does_not_answer(
     def closed(*_: Any) -> None:
         raise InterfaceError("the connection is closed")
 
-    monkeypatch.setattr(health.schema, "lacking", closed)
+    monkeypatch.setattr(schema, "lacking", closed)
     assert_not_ready("The database does not answer.")
 
 
@@ -127,7 +137,7 @@ def test_a_frozen_database_does_not_answer_either(
     transactional_db: None, queue_server: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The server's process behind this connection is stopped, as a suspended machine would."""
-    monkeypatch.setattr(health, "PATIENCE", 0.5)
+    monkeypatch.setattr(health, "PATIENCE_S", 0.5)
     assert health.missing() is None
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
@@ -158,83 +168,3 @@ def cut_off(connection: Any) -> None:
         (backend,) = cursor.fetchone()
     with psycopg.connect(database_url(), autocommit=True) as other:
         other.execute("SELECT pg_terminate_backend(%s, 5000)", [backend])
-
-
-# --- manage.py health_check -----------------------------------------------------------
-
-
-@pytest.fixture
-def web_process(settings: Any) -> Iterator[HTTPServer]:
-    """What listens at PORT answers with its `status`, and keeps the `hosts` it was asked by."""
-
-    class Web(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            server.hosts.append(self.headers["Host"])  # type: ignore[attr-defined]
-            self.send_response(server.status if self.path == "/healthz" else 404)  # type: ignore[attr-defined]
-            self.end_headers()
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Web)
-    server.status, server.hosts = 200, []  # type: ignore[attr-defined]
-    settings.PORT = server.server_port
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-@pytest.mark.parametrize(
-    ("allowed", "asked"), [([".a.example", "b.example"], "a.example"), (["*"], None), ([], None)]
-)
-def test_a_web_process_that_answers_is_healthy(
-    web_process: Any, settings: Any, allowed: list[str], asked: str | None, capsys: Any
-) -> None:
-    settings.ALLOWED_HOSTS = allowed
-    call_command("health_check")
-    assert capsys.readouterr().out == "The site answers.\n"
-    assert web_process.hosts == [asked or f"127.0.0.1:{settings.PORT}"]
-
-
-def test_a_web_process_in_trouble_is_not(web_process: Any) -> None:
-    web_process.status = 500
-    with pytest.raises(CommandError, match="does not answer: HTTP Error 500"):
-        call_command("health_check")
-
-
-def test_no_web_process_is_not_healthy(settings: Any) -> None:
-    settings.PORT = free_port()
-    with pytest.raises(CommandError, match=r"/healthz does not answer: .*refused"):
-        call_command("health_check")
-
-
-def test_a_worker_is_healthy_while_this_hosts_queue_server_lives(db: None, capsys: Any) -> None:
-    here = recipes.node.make(host=socket.gethostname())
-    recipes.node.make(host="elsewhere")
-    call_command("health_check", "--worker")
-    assert capsys.readouterr().out == "The queue server works.\n"
-    Node.objects.filter(pk=here.pk).update(stopped_at=Now())
-    with pytest.raises(CommandError, match=r"No queue server of .* in the last 10 seconds"):
-        call_command("health_check", "--worker")
-
-
-def test_without_a_database_a_worker_is_not_healthy(database_away: None) -> None:
-    with pytest.raises(CommandError, match="The database does not answer"):
-        call_command("health_check", "--worker")
-
-
-def test_containers_are_told_by_an_exit_code_and_one_line(processes: Processes) -> None:
-    sick = processes.manage("health_check", "--worker")
-    assert sick.popen.wait(30) == 1
-    assert sick.text().count("\n") == 1
-    assert sick.text().startswith("CommandError: No queue server of ")
-    _, site = processes.web()
-    processes.node()
-    port = site.rpartition(":")[2]
-    for arguments in ([], ["--worker"]):
-        well = processes.manage("health_check", *arguments, PORT=port, DEBUG="1")
-        assert well.popen.wait(30) == 0, well.text()
-        assert well.text().count("\n") == 1

@@ -24,6 +24,8 @@ from compute.queue.text import one_line
 from compute.web.masking import masked
 from tests.conftest import check, run_jobs
 
+pytestmark = pytest.mark.once
+
 HTML = "text/html"
 
 
@@ -77,6 +79,7 @@ def test_paths_and_sql_are_masked_and_the_rest_is_not(line: str, shown: str) -> 
 SEGMENT = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=3)
 
 
+@pytest.mark.thorough
 @given(parts=st.lists(SEGMENT, min_size=2, max_size=5))
 def test_no_path_that_python_names_is_left(parts: list[str]) -> None:
     """An OSError names a path as `repr` writes it, whatever characters it has."""
@@ -85,6 +88,7 @@ def test_no_path_that_python_names_is_left(parts: list[str]) -> None:
     assert shown == "FileNotFoundError: [Errno 2] No such file or directory: […]"
 
 
+@pytest.mark.thorough
 @given(
     parts=st.lists(st.from_regex(r"[A-Za-z0-9_.-]{3,12}", fullmatch=True), min_size=2, max_size=6),
     before=st.sampled_from(["", "in ", "(", "path=", "at: ", '"']),
@@ -142,6 +146,7 @@ def everything_about(client: Client, run: Run) -> str:
     return "\n".join(each.content.decode() for each in shown)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("error", "secret", "class_"),
     [
@@ -169,6 +174,7 @@ def test_a_stranger_sees_no_path_and_no_sql_and_staff_sees_everything(
     assert "[…]" in Client().get("/nodes/").json()["nodes"][0]["running"][0]["task"]
 
 
+@pytest.mark.thorough
 def test_who_started_a_run_without_signing_in_is_a_stranger_here(
     db: None, browser_client: Client
 ) -> None:

@@ -12,6 +12,8 @@ from django.test import Client
 from compute.models import Run, Sweep
 from tests.conftest import started
 
+pytestmark = pytest.mark.once
+
 STARTS = ["/sum-start/", "/bug-sum-start/", "/split-sum-start/", "/compute/primes/start/"]
 COMPUTING = [*STARTS, "/sum-sync/"]
 PICTURE = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}
@@ -56,6 +58,7 @@ def assert_refused(reply: Any) -> None:
     assert not Sweep.objects.exists()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("headers", REFUSED, ids=lambda headers: " ".join(headers.values()))
 def test_what_another_site_or_a_browser_itself_asks_for_starts_nothing(
     db: None, headers: dict[str, str]
@@ -65,6 +68,7 @@ def test_what_another_site_or_a_browser_itself_asks_for_starts_nothing(
         assert_refused(Client(headers={**headers, "Accept": accept}).post(address, {"n": 5}))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("headers", [{}, LINK, ADDRESS_BAR, OWN_FORM, PART])
 def test_what_a_person_or_a_program_asks_for_is_done(db: None, headers: dict[str, str]) -> None:
     for address in STARTS:
@@ -72,6 +76,7 @@ def test_what_a_person_or_a_program_asks_for_is_done(db: None, headers: dict[str
     assert Client(headers=headers).get("/sum-sync/?n=4").json() == {"total": 10}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("headers", [{}, OWN_FORM, PART, {**ADDRESS_BAR, "Origin": "null"}])
 def test_the_sites_own_forms_and_programs_post(db: None, headers: dict[str, str]) -> None:
     for address in STARTS:

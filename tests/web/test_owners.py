@@ -20,6 +20,7 @@ from tests.conftest import started
 HTML = "text/html"
 ANN = {"username": "ann", "password": "ann-password"}
 UNKNOWN = "0" * 32
+ACTIONS = ("cancel", "retry", "again", "share", "combine")
 
 
 @pytest.fixture
@@ -69,6 +70,7 @@ def page(client: Client, run: Run) -> str:
 # --- an account ------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 def test_what_an_account_starts_is_its_on_every_device_and_after_signing_out(ann: User) -> None:
     here = sign_in(browser())
     run = start(here)
@@ -88,6 +90,7 @@ def test_a_program_that_is_signed_in_owns_what_it_starts(ann: User) -> None:
     assert do(program, "cancel", run).json()["cancelled"] == 2
 
 
+@pytest.mark.thorough
 def test_a_session_hands_what_it_has_started_over_to_the_account_that_signs_in(ann: User) -> None:
     client, other = browser(), browser()
     run, others = start(client), start(other)
@@ -115,6 +118,7 @@ def test_who_signs_in_takes_over_nothing_of_another_account(ann: User) -> None:
     assert run.account == ann
 
 
+@pytest.mark.thorough
 def test_runs_of_a_sweep_are_its_accounts(ann: User) -> None:
     sign_in(client := browser())
     client.post("/compute/sum/chunk-sizes/", {"n": 1000})
@@ -124,6 +128,7 @@ def test_runs_of_a_sweep_are_its_accounts(ann: User) -> None:
     assert do(sign_in(Client()), "cancel", Run.objects.get()).status_code == 200
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("how", ["deactivated", "deleted", "signed out elsewhere"])
 def test_an_account_that_is_no_more_owns_nothing(ann: User, how: str) -> None:
     client = browser()
@@ -141,6 +146,7 @@ def test_an_account_that_is_no_more_owns_nothing(ann: User, how: str) -> None:
     assert (run.account is None) == (how == "deleted")
 
 
+@pytest.mark.thorough
 def test_an_account_that_code_of_before_has_deleted_breaks_no_page(
     ann: User, admin: Client
 ) -> None:
@@ -155,6 +161,7 @@ def test_an_account_that_code_of_before_has_deleted_breaks_no_page(
     assert do(admin, "cancel", run).status_code == 200
 
 
+@pytest.mark.thorough
 def test_a_session_is_renewed_by_a_start_once_a_day(db: None) -> None:
     client = browser()
     start(client)
@@ -221,7 +228,7 @@ def test_a_session_that_has_started_nothing_yet_will_do(db: None, private: Any) 
     session = program.session
     session["anything"] = 1
     session.save()
-    program.cookies[private.SESSION_COOKIE_NAME] = session.session_key
+    program.cookies[private.SESSION_COOKIE_NAME] = session.session_key or ""
     run = start(program)
     assert run.owner == program.session["owner"]
     assert program.get(run.get_absolute_url()).status_code == 200
@@ -241,7 +248,7 @@ class Site:
         self.strangers.append(another := browser())
         start(another, n=8)
 
-    def tells(self, client: Client, address: str, **parameters: object) -> bool:
+    def tells(self, client: Client, address: str, **parameters: Any) -> bool:
         """Whether what is answered, in either shape, names the run or its node."""
         secrets = ("432156", self.run.task_id, "432,156", "secret-node", "secret-host")
         told = ""
@@ -268,9 +275,11 @@ def site(admin: Client, ann: User, private: Any, queue_server: Node) -> Site:
     return site
 
 
-@pytest.mark.parametrize("address", ["/", "/?state=in-progress", "/?page=2", "/compute/sum/"])
+@pytest.mark.parametrize("address", ["/", "/?state=in-progress", "/?page=older", "/compute/sum/"])
 def test_lists_tell_of_ones_own_runs_alone(site: Site, address: str) -> None:
-    if "page" not in address:
+    if "page" in address:
+        address = f"/?page=before-{site.run.task_id}"
+    else:
         assert site.tells(site.owner, address)
         assert site.tells(site.boss, address)
     for stranger in site.strangers:
@@ -279,10 +288,10 @@ def test_lists_tell_of_ones_own_runs_alone(site: Site, address: str) -> None:
 
 def test_so_do_their_counts(site: Site) -> None:
     counts = [
-        client.get("/", headers={"accept": HTML}).context["page"].paginator.count
+        client.get("/", headers={"accept": HTML}).context["tabs"][0][2]
         for client in (site.boss, site.owner, *site.strangers)
     ]
-    assert counts == [3, 1, 0, 0, 1, 1]
+    assert counts == ["3", "1", "0", "0", "1", "1"]
     assert "all 3<" in site.boss.get("/", headers={"accept": HTML}).content.decode()
     assert "all 1<" in site.owner.get("/").content.decode()
 
@@ -330,7 +339,7 @@ def test_a_page_that_is_open_says_that_its_run_is_no_longer_to_be_seen(site: Sit
     assert (reply.status_code, reply["HX-Refresh"]) == (404, "true")
 
 
-@pytest.mark.parametrize("action", ["cancel", "retry", "again", "share", "combine"])
+@pytest.mark.parametrize("action", [*ACTIONS, "pause", "resume", "go-on"])
 def test_nor_can_anything_be_done_with_it(site: Site, action: str) -> None:
     before = Run.objects.count()
     for stranger in site.strangers:
@@ -422,6 +431,7 @@ def test_metrics_name_functions_alone(site: Site) -> None:
     assert "secret" not in site.boss.get("/metrics").content.decode()
 
 
+@pytest.mark.thorough
 def test_a_run_without_an_owner_is_for_staff(
     db: None, settings: Any, admin: Client, browser_client: Client
 ) -> None:
@@ -462,7 +472,7 @@ def test_the_owner_shares_the_address_and_takes_it_back(site: Site) -> None:
         assert "Its owner has shared this run’s address." in html
         for button in ("Cancel", "Share", "Stop sharing", "Run again"):
             assert f">{button}</button>" not in html
-        for action in ("cancel", "retry", "again", "share", "combine"):
+        for action in (*ACTIONS, "pause", "resume", "go-on", "priority"):
             assert do(stranger, action, site.run).status_code == 403
         # No list, count or search tells of it.
         assert site.run.task_id not in stranger.get("/").content.decode()
@@ -487,6 +497,13 @@ def test_a_program_shares_and_is_told(site: Site) -> None:
         for _ in range(3)
     ]
     assert told == [True, False, True]
+    for wrong in ("", "2", "true", "yes"):
+        reply = site.boss.post(
+            "/compute/sum/share/", {"task_id": site.run.task_id, "shared": wrong}
+        )
+        assert (reply.status_code, reply.json()["detail"]) == (400, "Give shared as 1 or 0.")
+    site.run.refresh_from_db()
+    assert site.run.shared
     assert site.boss.post("/compute/sum/share/", {"task_id": UNKNOWN}).status_code == 404
     assert site.boss.post("/compute/sum/share/").status_code == 400
     assert site.boss.get("/compute/sum/share/").status_code == 405

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.conf import settings
@@ -15,6 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compute.web.replies import forbidden, page_or_json, refuse, server_error, wants_page
+
+if TYPE_CHECKING:
+    from django.test.client import _MonkeyPatchedWSGIResponse as Reply
 
 HTML = {"accept": "text/html"}
 
@@ -37,6 +41,11 @@ def asking(accept: str | None) -> HttpRequest:
 )
 def test_only_who_prefers_html_wants_a_page(accept: str | None, page: bool) -> None:
     assert wants_page(asking(accept)) == page
+
+
+def test_a_page_has_a_question_mark_for_a_lone_surrogate() -> None:
+    response = page_or_json(asking("text/html"), "refusal.html", {"detail": "a\ud800b"}, {})
+    assert "a?b" in response.content.decode()
 
 
 @given(accept=st.text())
@@ -76,7 +85,9 @@ def test_a_refusal_is_one_sentence_in_either_shape() -> None:
 # --- Django's own refusals ------------------------------------------------------------
 
 
-def assert_refused(status: int, sentence: str, program: HttpResponse, page: HttpResponse) -> None:
+def assert_refused(
+    status: int, sentence: str, program: HttpResponse | Reply, page: HttpResponse | Reply
+) -> None:
     assert program.status_code == page.status_code == status
     detail = json.loads(program.content)["detail"]
     assert sentence in detail
@@ -103,7 +114,7 @@ def test_an_address_that_is_none_is_refused() -> None:
     ids=["a thousand fields", "no boundary", "another site's name"],
 )
 def test_a_request_that_django_cannot_read_is_refused(
-    db: None, request_that_is_bad: dict[str, object]
+    db: None, request_that_is_bad: dict[str, Any]
 ) -> None:
     assert_refused(
         400,

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db.models.functions import Now
+from django import forms
 from django.test import Client
-from django_q.models import OrmQ
 
 from compute.computations import all_computations
 from compute.computations.primes import PRIMES
 from compute.computations.sums import BUGGY_SUM, SUM
 from compute.models import Run
-from compute.models.notes import refresh, unfinished
-from compute.models.retries import retry
+from compute.models.notes import refresh
 from compute.models.speed import speed_of
-from compute.queue.models import Job, Node
-from compute.queue.transitions import UNKNOWN_TRIES
-from tests.conftest import check, measure_samples, run_jobs, run_queued, started
+from compute.queue.models import Node
+from tests.conftest import (
+    NOBODY_KNOWS,
+    OVER,
+    check,
+    measure_samples,
+    run_jobs,
+    started,
+)
+from tests.filling import sent_by
+from tests.seeded import declare_darts
 
 START, CHECK = "/compute/primes/start/", "/compute/primes/check/"
 
@@ -40,12 +48,13 @@ def test_a_run_from_start_to_result(db: None) -> None:
     assert [job.name for job in run.jobs][1] == "primes up to 1,000, chunk 2 of 4"
     progress = {"done": 0, "failed": 0, "total": 4}
     in_progress = {"status": "in-progress", "result": None, "error": None, "progress": progress}
-    assert check(run, CHECK) == in_progress
+    assert check(run, CHECK) == in_progress | NOBODY_KNOWS
     run_jobs()
     progress["done"] = 4
-    assert check(run, CHECK) == {**in_progress, "status": "done", "result": 168}
+    assert check(run, CHECK) == {**in_progress, "status": "done", "result": 168, **OVER}
 
 
+@pytest.mark.thorough
 def test_the_site_chooses_a_chunk_size_by_the_speed_of_the_last_runs(queue_server: Node) -> None:
     run = started(START, n=100, chunk_size=50)
     run_jobs()
@@ -71,6 +80,7 @@ def test_the_site_chooses_a_chunk_size_by_the_speed_of_the_last_runs(queue_serve
     assert started(START, n=10, chunk_size=5).why == ""
 
 
+@pytest.mark.thorough
 def test_without_runs_a_sample_tells_the_speed(db: None, declare: Any) -> None:
     assert speed_of(PRIMES) is None  # a request tries none
     measure_samples()
@@ -94,8 +104,47 @@ def test_what_cannot_be_cut_is_one_task(db: None) -> None:
 def test_the_computation_says_what_it_takes(db: None) -> None:
     said = Client().get("/compute/primes/").json()
     assert said["name"] == "primes"
+    assert said["about"].startswith("The sieve of Eratosthenes")
     assert said["start"] == f"http://testserver{START}"
     assert list(said["parameters"]) == ["n", "chunk_size"]
+
+
+# --- filled in from a run ----------------------------------------------------------------
+
+
+def filled(address: str) -> list[str]:
+    """What the two fields of the primes have on a page."""
+    html = Client(headers={"accept": "text/html"}).get(address).content.decode()
+    sent = sent_by(html, START)
+    return [sent[name][0] for name in ("n", "chunk_size")]
+
+
+def test_a_form_is_filled_in_from_a_run_and_from_the_address(db: None) -> None:
+    sized, chosen = started(START, n=900, chunk_size=300), started(START, n=800)
+    assert filled(f"/compute/primes/?from={sized.task_id}") == ["900", "300"]
+    assert filled(f"/compute/primes/?from={chosen.task_id}") == ["800", ""]
+    assert filled(f"/compute/primes/?from={sized.task_id}&n=7") == ["7", "300"]
+    assert filled(f"/compute/primes/?from={sized.task_id}&chunk_size=") == ["900", ""]
+    assert filled("/compute/primes/?chunk_size=5&n=6") == ["6", "5"]
+    Run.objects.update(given=None)
+    assert filled(f"/compute/primes/?from={sized.task_id}") == ["900", "300"]
+
+
+@pytest.mark.parametrize("task_id", ["", "x", "0" * 32, "another computation's", "a stranger's"])
+def test_it_has_to_be_a_run_of_it_that_one_may_see(
+    db: None, browser_client: Client, settings: Any, task_id: str
+) -> None:
+    if task_id == "another computation's":
+        task_id = started("/sum-start/", n=9).task_id
+    if task_id == "a stranger's":
+        browser_client.get(START, {"n": 5})
+        task_id = Run.objects.get().task_id
+        address = f"/compute/primes/?from={task_id}"
+        settings.RUNS_PRIVATE = True
+        assert browser_client.get(address).status_code == 200
+    reply = Client().get("/compute/primes/", {"from": task_id})
+    assert reply.status_code == (404 if task_id else 400)
+    assert "task_id" in reply.json()["detail"]
 
 
 @pytest.mark.parametrize(
@@ -126,10 +175,13 @@ def test_the_page_has_the_form_and_the_runs(db: None, browser_client: Client) ->
     run = started(START, n=1000)
     html = browser_client.get("/compute/primes/").content.decode()
     assert PRIMES.line in html
+    assert "<p>The sieve of Eratosthenes, a segment after the other: " in html
+    assert '<h2 id="start">Start a run</h2>' in html
     assert f'<form method="post" action="{START}"' in html
     assert 'name="n"' in html
     assert 'name="chunk_size"' in html
     assert f'<a href="{run.get_absolute_url()}">primes up to 1,000</a>' in html
+    assert "Find by id, name or title" in html
 
 
 def test_the_first_page_leads_to_every_computation(db: None, browser_client: Client) -> None:
@@ -155,88 +207,72 @@ def test_a_refused_form_comes_again_with_the_reason(db: None, browser_client: Cl
     assert 'aria-invalid="true"' in html
 
 
-def test_a_run_that_tells_how_far_it_is_moves_the_bar(db: None, browser_client: Client) -> None:
-    run = started(START, n=1000, chunk_size=250)
-    jobs = list(run.jobs)
-    Job.objects.filter(pk=jobs[0].pk).update(state=Job.State.DONE)
-    Job.objects.filter(pk=jobs[1].pk).update(state=Job.State.RUNNING, progress=0.5)
-    assert run.progress().fraction == 0.375
-    assert 'max="1" value="0.3750"' in browser_client.get(run.get_absolute_url()).content.decode()
-
-
-# --- results of any kind ------------------------------------------------------------------
-
-
-def test_a_result_is_shown_as_the_computation_says(
-    db: None, browser_client: Client, declare: Any
-) -> None:
-    declare(name="odd", combine=lambda results: list(results), show=lambda result: f"<{result}>")
-    run = started("/compute/odd/start/", n=100, chunk_size=50)
-    run_jobs()
-    assert check(run, "/compute/odd/check/")["result"] == [15, 10]
-    assert "&lt;[15, 10]&gt;" in browser_client.get(run.get_absolute_url()).content.decode()
+# --- a form that an address fills in ----------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("combine", "reason"),
+    ("query", "filled"),
     [
-        (lambda results: 1 / 0, "ZeroDivisionError: division by zero"),
-        (lambda results: object(), "the result is an object, which JSON can't keep"),
+        ("", {"x": "-0.75", "pixels": "512"}),
+        ("x=0.3&pixels=64", {"x": "0.3", "y": "0", "pixels": "64"}),
+        ("chunk_size=7", {"x": "-0.75", "chunk_size": "7"}),
+        ("state=done&q=x", {"x": "-0.75"}),
     ],
-    ids=["raises", "no JSON"],
 )
-def test_results_that_cannot_be_combined_are_an_error(
-    db: None, declare: Any, combine: Any, reason: str
+def test_a_computations_page_has_the_form_as_its_address_says(
+    db: None, browser_client: Client, query: str, filled: dict[str, str]
 ) -> None:
-    declare(name="broken", combine=combine)
-    run = started("/compute/broken/start/", n=100, chunk_size=50)
-    run_jobs()
-    said = check(run, CHECK)
-    assert said["status"] == "error"
-    assert said["error"].startswith("the chunks' results can't be combined: ")
-    assert reason in said["error"]
-    assert unfinished() == 0
-    declare(name="broken", combine=sum)  # mended
-    refresh(Run.objects.get(pk=run.pk))
-    assert check(run, CHECK)["status"] == "error"  # until somebody wants it combined again
-    assert retry(Run.objects.get(pk=run.pk)) == 1
-    assert check(run, CHECK)["status"] == "in-progress"
-    run_jobs()
-    assert check(run, CHECK)["result"] == 25
-    assert check(run, CHECK)["error"] is None
+    html = browser_client.get(f"/compute/mandelbrot/?{query}").content.decode()
+    for name, value in filled.items():
+        assert f'name="{name}" value="{value}"' in html
+    assert 'role="alert"' not in html
 
 
-def test_a_run_whose_computation_is_gone_can_be_looked_at(
-    db: None, browser_client: Client, declare: Any
+def test_what_an_address_has_wrong_is_said_at_the_field(db: None, browser_client: Client) -> None:
+    reply = browser_client.get("/compute/mandelbrot/?x=NaN")
+    assert reply.status_code == 200
+    assert "Give x as a number" in reply.content.decode()
+    assert Client().get("/compute/mandelbrot/?x=NaN").json()["name"] == "mandelbrot"
+
+
+# --- chance -----------------------------------------------------------------------------
+
+
+def test_the_form_of_chance_asks_for_the_seed(
+    db: None, declare: Callable[..., None], browser_client: Client
 ) -> None:
-    done = started(START, n=100)
-    run_jobs()
-    waiting = started(START, n=200)
-    Run.objects.update(computation="gone")
-    run_queued()
-    for run in (done, waiting):
-        assert browser_client.get(CHECK, {"task_id": run.task_id}).status_code == 200
-    assert check(done, CHECK)["result"] == 25
-    run_queued()  # which leaves it to nodes of other code
-    assert check(waiting, CHECK)["status"] == "in-progress"
-    assert browser_client.get("/").status_code == 200
-    declare(name="gone", combine=sum)
-    OrmQ.objects.update(lock=Now())
-    run_queued()
-    assert check(waiting, CHECK)["status"] == "done"
-    assert check(waiting, CHECK)["error"] is None
+    declare_darts(declare)
+    html = browser_client.get("/compute/darts/?n=10&seed=42").content.decode()
+    assert re.search(r'name="seed" value="42"', html)
+    run = started("/compute/darts/start/", n=10, seed=43)
+    for more, seed in ("", 43), ("&seed=44", 44):
+        html = browser_client.get(f"/compute/darts/?from={run.task_id}{more}").content.decode()
+        assert re.search(f'name="seed" value="{seed}"', html)
+    assert "repeat a run exactly" in Client().get("/compute/darts/").json()["parameters"]["seed"]
+    reply = browser_client.post("/compute/darts/start/", {"n": 10, "seed": "x"})
+    assert reply.status_code == 400
+    assert "Give seed as a whole number" in reply.content.decode()
+    reply = Client().get("/compute/darts/start/", {"n": 10, "seed": 2**63})
+    assert reply.status_code == 400
+    assert reply.json()["detail"].startswith("seed: Give a Seed of at most 9,223,")
 
 
-def test_a_run_whose_computation_stays_gone_ends(db: None, browser_client: Client) -> None:
-    run = started(START, n=200)
-    Run.objects.update(computation="gone")
-    run_jobs()
-    for _ in range(UNKNOWN_TRIES - 1):
-        assert check(run, CHECK)["status"] == "in-progress"
-        OrmQ.objects.update(lock=Now())
-        run_jobs()
-    assert check(run, CHECK)["status"] == "error"
-    assert (
-        "the computation 'gone' is not declared in this node's code" in check(run, CHECK)["error"]
-    )
-    assert browser_client.get(run.get_absolute_url()).status_code == 200
+@pytest.mark.parametrize("text", ['"\\ud800"', '{"a\\udfff": ["\\ud800", 1]}'])
+def test_a_lone_surrogate_in_json_breaks_no_page(
+    db: None, browser_client: Client, declare: Any, text: str
+) -> None:
+    """JSON may write it with an escape, which is read when the field's own text is cleaned."""
+    form = type("JSONForm", (forms.Form,), {"js": forms.JSONField(), "other": forms.IntegerField()})
+    declare(
+        name="odd", form=form, function=repr, title=lambda js, other: f"odd {js}", cut=None,
+        length=None, combine=None,
+    )  # fmt: skip
+    given = {"js": text, "other": "1"}
+    assert browser_client.get("/compute/odd/", given).status_code == 200
+    assert browser_client.get("/compute/odd/estimate/", given).status_code == 200
+    wrong = browser_client.get("/compute/odd/start/", {**given, "other": "wrong"})
+    assert wrong.status_code == 400
+    assert browser_client.get("/compute/odd/start/", given).status_code == 303
+    run = Run.objects.get()
+    for address in (f"/compute/odd/?from={run.task_id}", run.get_absolute_url(), "/"):
+        assert browser_client.get(address).status_code == 200

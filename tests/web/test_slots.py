@@ -101,6 +101,7 @@ def test_every_site_has_places_of_its_own(monkeypatch: pytest.MonkeyPatch, setti
     assert here.parent == slots.folder().parent
 
 
+@pytest.mark.thorough
 def test_a_killed_process_holds_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
     """As the time limit of a request, or the kernel, ends it."""
     monkeypatch.undo()

@@ -32,5 +32,5 @@ def test_what_the_manifest_lacks_is_told(
     assert statics.uncollected() == ["compute/compute.css"]
     call_command("release", verbosity=0)
     said = capsys.readouterr().err
-    assert "1 static file(s) are not collected, the first being compute/compute.css" in said
+    assert "Static files are not collected (1, the first being compute/compute.css)" in said
     assert "./manage.py collectstatic" in said

@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
+from collections.abc import Callable
 from statistics import quantiles
 from typing import Any
 from urllib.request import Request, urlopen
 
+import psutil
 import pytest
 
 from compute.models import Run
 from compute.queue.models import Job
-from tests.conftest import run_queued, started
-from tests.processes import Processes, wait_until
+from tests.conftest import database_url, finish_by_hand, run_queued, started
+from tests.processes import ROOT, Processes, environment, wait_until
 
 #: The site with a computation that takes as long to combine as its form says.
 SLOW = {"DJANGO_SETTINGS_MODULE": "tests.chaos.settings"}
@@ -129,3 +133,29 @@ def test_what_a_crash_left_a_node_finds_on_a_look_around(processes: Processes) -
     assert Run.objects.get(pk=run.pk).combine_id == ""
     processes.node()
     assert_exact(ended(run))
+
+
+# --- large ------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not psutil.LINUX, reason="Linux tells the most that a process has had")
+@pytest.mark.parametrize("shape", ["table", "file"])
+def test_a_merge_of_a_million_numbers_stays_small(
+    transactional_db: None, declare: Callable[..., None], shape: str
+) -> None:
+    """From 40 chunks, written as they come: under 100 MB beside what a worker has anyway."""
+    chunks, of_each = 40, 25_000
+    declare(name="odd")
+    run = started("/compute/odd/start/", n=40, chunk_size=1)
+    finish_by_hand(run, *(list(range(first, chunks * of_each, chunks)) for first in range(chunks)))
+    command = [sys.executable, "-m", "tests.workers.reduce", run.task_id, shape]
+    variables = environment(DATABASE_URL=database_url())
+    ran = subprocess.run(command, env=variables, cwd=ROOT, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    before, most = map(float, ran.stdout.split())
+    assert most - before < 100, ran.stdout
+    run.refresh_from_db()
+    assert run.state == Run.State.DONE
+    (output,) = run.outputs.all()
+    lines = b"".join(output.read()).decode().replace("[", "").replace("]", "").splitlines()
+    assert list(map(int, lines)) == list(range(chunks * of_each))

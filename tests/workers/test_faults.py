@@ -5,6 +5,7 @@ The first line of each tells how stock django-q2, version 1.11.1, failed.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -29,7 +30,8 @@ from django_q.tasks import async_task, count_group, result
 
 from compute.queue.fanout import async_iter, results
 from compute.queue.models import Job
-from tests.processes import ROOT, Process, Processes, free_port, wait_until
+from tests.conftest import OVER
+from tests.processes import ROOT, Process, Processes, free_port, wait_for_end, wait_until
 from tests.workers.test_node import wait_for_state, workers_of
 
 FUNCTIONS = "tests.queue.functions"
@@ -130,12 +132,15 @@ def test_a_task_kills_its_worker(processes: Processes) -> None:
     """Killed one worker after the other for ever, and was nowhere listed as a failure."""
     node = processes.node()
     task_id = async_task(f"{FUNCTIONS}.kill_its_worker", "10 GB")
+    beside = async_iter("time.sleep", [0.2] * 20)
     failed = wait_for_state(task_id, Job.State.FAILED, 60)
     assert (failed.attempt, failed.error_class) == (3, "WorkerDied")
     failure = Failure.objects.get()
     assert (failure.pk, failure.args, failure.attempt_count) == (task_id, ("10 GB",), 3)
     assert failure.func == f"{FUNCTIONS}.kill_its_worker"
     assert failure.result.startswith("its worker was killed by SIGKILL while running it")
+    assert finished(beside) == [None] * 20
+    assert attempts(beside) == {1}
     assert not OrmQ.objects.exists()
     assert_runs_tasks(node)
     assert node.text().count("was killed by SIGKILL, starting another") == 3
@@ -164,12 +169,14 @@ def test_the_parent_is_killed(processes: Processes) -> None:
     node = processes.node()
     wait_for_state(async_task("time.sleep", 600), Job.State.RUNNING)
     family = node.family()
-    assert len(family) == 7  # supervisor, sentinel, two workers, monitor, pusher, scheduler
+    assert len(family) == 8  # supervisor, sweeper, guard, three helpers, two workers
     node.send(signal.SIGKILL)
-    _, alive = psutil.wait_procs(family, timeout=5)
-    for process in alive:  # the test, too, leaves none behind
-        process.kill()
-    assert not alive
+    try:
+        wait_for_end(family, 5)
+    finally:  # the test, too, leaves none behind
+        for process in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
     assert Job.objects.get(pk=async_task("math.factorial", 5)).state == Job.State.QUEUED
 
 
@@ -283,7 +290,7 @@ def test_honcho_without_the_release_line(processes: Processes, tmp_path: Path) -
         address = json.load(reply)["task_progress"]
     wait_for_state(address.partition("task_id=")[2], Job.State.DONE)
     with urlopen(address, timeout=60) as reply:
-        assert json.load(reply) == {"status": "done", "total": 500500, "error": None}
+        assert json.load(reply) == {"status": "done", "total": 500500, "error": None, **OVER}
     assert "release" not in honcho.text()
     honcho.stop(signal.SIGINT, seconds=30)
     assert not is_fine(f"http://localhost:{port}/healthz")

@@ -43,7 +43,9 @@ def test_every_line_of_a_node_and_of_a_web_server_is_json(processes: Processes) 
     def done_chunks() -> list[dict[str, Any]]:
         return [line for line in said(node, "done: ") if line["run"] == run]
 
+    # A line is written after what it tells of, for a write can fail.
     wait_until(lambda: len(done_chunks()) == 3, what="three chunks")
+    wait_until(lambda: len(said(node, "failed: ")) == 2, what="two failures")
 
     row = Node.objects.get()
     jobs = {job.pk: job for job in Job.objects.in_group(run)}
@@ -65,7 +67,7 @@ def test_every_line_of_a_node_and_of_a_web_server_is_json(processes: Processes) 
     assert node.stop() == 0
     assert web.stop() == 0
     assert {line["node"] for line in lines(node)} == {row.pk}
-    assert {"django-q", "compute.queue.cluster", "compute.queue.monitor"} <= {
+    assert {"compute.queue.node.guard", "compute.queue.node.reporter"} <= {
         line["logger"] for line in lines(node)
     }
     (request,) = said(web, "GET /split-sum-start/")
@@ -78,7 +80,7 @@ def test_lines_for_people_name_the_task_at_their_end(processes: Processes) -> No
     task_id = async_task("math.factorial", 5)
     group = async_iter("math.factorial", [6, 7])
     wait_for_state(task_id, Job.State.DONE)
-    start = r"(?m)^\S+ \S+ INFO compute.queue.monitor: done: "
+    start = r"(?m)^\S+ \S+ INFO compute.queue.node.reporter: done: "
     node.wait_for_output(rf"{start}factorial\(5\) \[task={task_id}\]$")
     second = Job.objects.get(group=group, position=1).pk
     node.wait_for_output(rf"{start}factorial\(7\) \[task={second} run={group} chunk=2\]$")

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-from tests.processes import Process, Processes, clone_into, free_port, wait_until
+from tests.processes import Process, Processes, clone_into, ended, free_port, wait_until
 
 OWN = """
 from django import forms
@@ -70,12 +70,7 @@ class Site:
             return json.loads(body)["task_progress"] if status == 200 else ""
 
         path = wait_until(started, 30, "a run starts").removeprefix(self.address)
-
-        def ended() -> Any:
-            said = json.loads(self.get(path)[1] or '{"status": "in-progress"}')
-            return said if said["status"] != "in-progress" else None
-
-        return wait_until(ended, 60, "the run has ended"), path
+        return ended(lambda: json.loads(self.get(path)[1] or "null"), what=path), path
 
 
 def test_a_file_put_there_by_hand_is_noticed_and_so_is_one_that_is_removed(

@@ -1,7 +1,7 @@
 """What a hostile author declares: functions and callables that return or raise anything.
 
-`EXPECTED` says of each how a run of it ends: with a result, with an error that has a text
-in it, or refused at the start by a sentence that has one.
+`EXPECTED` says of each how a run of it ends: with a result, with one that is kept apart, with an
+error that has a text in it, or refused at the start by a sentence that has one.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from django import forms
 from django.utils.safestring import mark_safe
 
 from compute.computation import Computation
+from compute.shapes import File, Picture, Table
 
 
 class Color(enum.Enum):
@@ -98,7 +99,7 @@ def nested(levels: int) -> list[Any]:
 
 
 #: What a function returns, made in the worker, and what the run comes to: ("is", result),
-#: or ("error", a part of the sentence).
+#: or ("apart", the kind of its first output), or ("error", a part of the sentence).
 RETURNED: dict[str, tuple[Callable[[], Any], tuple[str, Any]]] = {
     "nan": (lambda: math.nan, ("is", "NaN")),
     "infinities": (lambda: [math.inf, -math.inf], ("is", ["Infinity", "-Infinity"])),
@@ -109,7 +110,13 @@ RETURNED: dict[str, tuple[Callable[[], Any], tuple[str, Any]]] = {
     "surrogate": (lambda: "caf\udce9", ("error", "lone surrogate")),
     "surrogate-key": (lambda: {"\ud800": 1}, ("error", "lone surrogate")),
     "bytes": (lambda: {"x": [b"1"]}, ("error", "the result['x'][0] is a bytes")),
-    "bytearray": (lambda: bytearray(3), ("error", "a bytearray")),
+    "bytearray": (lambda: bytearray(3), ("apart", "file")),
+    "names": (lambda: {"": b"1", "a\0/../\r\n": b"2", "x" * 10_000: 1j}, ("error", "a complex")),
+    "strange-names": (lambda: {"": b"1", "a\0/../\r\n": b"2", 5: 3}, ("apart", "file")),
+    "page": (lambda: File(b"<script>x", "\r\nx: y.html", "text/html"), ("apart", "file")),
+    "drawing": (lambda: Picture(b"<svg onload='x'/>", "image/svg+xml"), ("apart", "picture")),
+    "no-table": (lambda: Table([[1], [1, 2]]), ("error", "has 2 cells for 1 columns")),
+    "table": (lambda: Table([["<script>x", 10**4_000]], ["=<b>", "b"]), ("apart", "table")),
     "decimal": (lambda: decimal.Decimal("1.50"), ("is", "1.50")),
     "decimal-nan": (lambda: decimal.Decimal("NaN"), ("is", "NaN")),
     "date": (lambda: datetime.date(2020, 1, 2), ("is", "2020-01-02")),
@@ -137,7 +144,7 @@ RETURNED: dict[str, tuple[Callable[[], Any], tuple[str, Any]]] = {
     "markup": (lambda: mark_safe("<script>x</script>"), ("is", "<script>x</script>")),
     "itself": (itself, ("error", "contains itself")),
     "deep": (lambda: nested(300), ("error", "levels deep")),
-    "large": (lambda: "x" * 20_000_000, ("error", "20,000,002 bytes")),
+    "large": (lambda: "x" * 20_000_000, ("apart", "text")),
     "evil": (Evil, ("error", "")),
     "unreadable": (Unreadable, ("error", "can't be pickled")),
     "class": (lambda: Point, ("error", "can't keep")),

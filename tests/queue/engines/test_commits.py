@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
+from collections.abc import Callable, Iterator
 
 import pytest
 from django.db import connection
@@ -10,27 +12,26 @@ from django_q.tasks import async_task
 
 from compute.queue.engines import engine
 from compute.queue.engines.postgres import listening
-from compute.queue.engines.sqlite import bell
 from compute.queue.fanout import async_iter
 from compute.queue.models import Job
 
 ADD = "tests.queue.functions.add"
-QUEUEING = {
+QUEUEING: dict[str, Callable[[], object]] = {
     "a task": lambda: async_task(ADD, 1),
     "a fan-out": lambda: async_iter(ADD, [1, 2]),
-    "a retry": lambda: Job.objects.get(pk=the_failed()).retry(),
+    "a retry": lambda: Job.objects.filter(state=Job.State.FAILED).retry(),
     "giving back": lambda: Job.objects.all().give_back(),
 }
 
 
-def the_failed() -> str:
-    task_id = async_task(ADD, 1)
-    Job.objects.filter(pk=task_id).update(state=Job.State.FAILED, payload="x")
-    return task_id
+def until_quiet(heard: queue.Queue[float]) -> None:
+    with contextlib.suppress(queue.Empty):
+        while True:
+            heard.get(timeout=0.3)
 
 
 @pytest.fixture
-def commits(transactional_db):
+def commits(transactional_db: None) -> Iterator[queue.Queue[float]]:
     """What the tests' database tells a thread of its own, which has its own connection."""
     heard: queue.Queue[float] = queue.Queue()
     ready, end = threading.Event(), threading.Event()
@@ -48,11 +49,7 @@ def commits(transactional_db):
     thread = threading.Thread(target=listen)
     thread.start()
     ready.wait(10)
-    while True:  # what came with its start
-        try:
-            heard.get(timeout=0.3)
-        except queue.Empty:
-            break
+    until_quiet(heard)  # what came with its start
     yield heard
     end.set()
     async_task(ADD, "the end")
@@ -60,36 +57,15 @@ def commits(transactional_db):
     assert not thread.is_alive()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("what", QUEUEING)
-def test_a_commit_that_queues_is_heard_long_before_a_poll(commits, what):
+def test_a_commit_that_queues_is_heard_long_before_a_poll(
+    commits: queue.Queue[float], what: str
+) -> None:
+    Job.objects.filter(pk=async_task(ADD, 0)).update(state=Job.State.FAILED, payload="x")
     async_task(ADD, 0)
     commits.get(timeout=5)
+    until_quiet(commits)
     began = time.monotonic()
     QUEUEING[what]()
-    assert commits.get(timeout=5) - began < listening.PATIENCE
-
-
-@pytest.mark.sqlite
-def test_where_the_kernel_tells_nothing_a_commit_is_heard_as_well(transactional_db, settings):
-    settings.Q_PORTABLE = True
-    commits = engine().commits()
-    assert next(commits) is None  # what came before
-    async_task(ADD, 1)
-    assert next(commits) is None
-
-
-@pytest.mark.postgres
-def test_where_a_proxy_swallows_notifications_the_node_polls(transactional_db, monkeypatch):
-    monkeypatch.setattr(listening, "echoes", lambda _: False)
-    polls = engine().commits()
-    assert [next(polls), next(polls)] == [None, None]
-    polls.close()
-
-
-def test_where_no_bell_can_be_rung_queueing_is_no_error(monkeypatch, tmp_path):
-    monkeypatch.setitem(connection.settings_dict, "NAME", tmp_path / "in-memory")
-    bell.ring()
-    assert not any(tmp_path.iterdir())
-    (tmp_path / "in-memory").touch()
-    (tmp_path / "in-memory-bell").symlink_to(tmp_path / "nowhere" / "at-all")
-    bell.ring()
+    assert commits.get(timeout=5) - began < listening.PATIENCE_S

@@ -1,0 +1,85 @@
+"""Tasks played through one by one, as they will be claimed."""
+
+from __future__ import annotations
+
+import pytest
+
+from compute.models.fluid import Line
+from compute.models.play import BILLED_S, MOST, Play
+
+
+def played(*lines: Line, workers: int, which: int | None = None) -> Play:
+    play = Play(lines, workers)
+    play.play(which)
+    return play
+
+
+def test_a_play_can_be_left_and_taken_up() -> None:
+    play = Play([Line("a", 1, 5, (0.5,)), Line("b", 1, 1)], 1)
+    play.play(1)
+    (mine, other) = play.left()
+    assert (other.work, mine.at_work, play.now) == (0, (1,), play.ends[1])
+
+
+def test_between_two_bills_the_order_stays_as_it_is() -> None:
+    burst = [Line("a", 0.01, 10, begun=False, served=None, had=None), Line("b", 0.01, 90)]
+    ends = played(*burst, workers=1, which=0).ends[0]
+    assert ends == pytest.approx(0.1)  # before it is billed at all
+
+
+def test_lines_take_turns_by_what_they_had() -> None:
+    two = [Line("a", 1, 4, served=0, had=0), Line("a", 1, 4, served=9, had=0)]
+    play = played(*two, workers=1)
+    assert play.starts == {0: 0, 1: 4}
+    assert play.ends == {0: 4, 1: 8}
+
+
+def test_a_newcomer_begins_where_the_least_served_is() -> None:
+    others = [Line("a", 1, 9, served=7, had=7), Line("b", 1, 9, served=5, had=5)]
+    play = Play([*others, Line("b", 1, 2, begun=False, served=None, had=5)], 1)
+    play.bills = [[0, 0, 0.5]]
+    play.bill(0)
+    assert play.served == [7, 5, 5.5]
+    assert play.had == {"a": 7, "b": 5.5}
+    play = Play([others[0], Line("c", 1, 2, begun=False, served=None, had=None)], 1)
+    play.bills = [[0, 0.5]]
+    play.bill(0)
+    assert play.served == [7, 0.5]
+    assert play.had == {"a": 7, "c": 7.5}
+
+
+def test_a_pool_has_no_more_at_work_than_it_may() -> None:
+    limited = [Line(name, 1, 4, at_once=1, pool="p") for name in "ab"]
+    play = played(*limited, Line("c", 1, 2), workers=4)
+    assert max(play.ends.values()) == 8
+    assert play.ends[2] == 1
+
+
+def test_it_ends_when_there_is_too_much_or_nobody_to_do_it() -> None:
+    play = played(Line("a", 0.1, 10_000), workers=1)
+    assert not play.ends
+    assert play.now < MOST * 0.1
+    assert play.now > BILLED_S
+    assert played(Line("a", 1, 1), workers=0).left()[0].work == 1
+
+
+def test_each_node_bills_for_its_own_workers() -> None:
+    play = Play([Line("a", 1, 4, (1, 1), served=0)], 2, nodes=2)
+    play.now = 0.25
+    for node, served in enumerate((0.25, 0.5)):
+        play.bill(node)
+        assert play.served == [served]
+
+
+def test_what_was_not_billed_yet_is_billed_first() -> None:
+    two = [Line("a", 1, 9, served=1, unbilled=5), Line("a", 1, 9, served=2)]
+    play = Play(two, 1)
+    play.bill(0)
+    assert play.served == [6, 2]
+    assert play.left()[0].unbilled == 0
+    assert play.left()[0].served == 6
+
+
+def test_workers_of_a_drained_node_claim_no_more() -> None:
+    play = played(Line("a", 1, 4, (0.5, 0.5, 0.5)), workers=1)
+    assert play.ends[0] == pytest.approx(4.5)
