@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 from xml.sax.saxutils import escape
 
-from bench import figures
+from bench import fairness, figures
 from bench.figures import Result, Spread
+from bench.style import svg
 from bench.systems import SYSTEMS, label
 
 PICTURES = {
@@ -16,14 +17,8 @@ PICTURES = {
     "bench-throughput": "No-op tasks a second, one by one and as one fan-out, by system",
     "bench-job": "A split sum by a bare process pool, by this project and by a Celery chord",
     "bench-recovery": "Seconds until a killed node's task runs again, by system",
+    "bench-fair": fairness.PICTURE,
 }
-STYLE = """
-text{font:13px system-ui,sans-serif;fill:#24292f}.title{font-weight:600;font-size:15px}
-.small{font-size:11px;fill:#57606a}.ours{fill:#0969da}.other{fill:#8c959f}.spread{stroke:#24292f}
-.pale{opacity:.55}.paper{fill:#fff}
-@media(prefers-color-scheme:dark){text{fill:#e6edf3}.small{fill:#9198a1}.paper{fill:#0d1117}
-.ours{fill:#4493f8}.other{fill:#6e7681}.spread{stroke:#e6edf3}}
-"""
 WIDTH, LEFT, BAR, GAP, HEAD = 820, 210, 15, 10, 64
 SPACE = WIDTH - LEFT - 130
 
@@ -42,6 +37,7 @@ def write(results: dict[str, Result], folder: Path) -> None:
         "throughput": throughput,
         "job": job,
         "recovery": recovery,
+        "fair": fairness.picture,
     }
     for name, picture in draw.items():
         if name in results:
@@ -51,7 +47,7 @@ def write(results: dict[str, Result], folder: Path) -> None:
 def latency(result: Result) -> str:
     rows = [
         row(name, result, [figures.latency(name, what) for what in ("start", "visible")])
-        for name in there(result)
+        for name in there(result, lambda name: figures.latency(name, "start"))
     ]
     return bars("Latency, p50 in milliseconds: shorter is better", ("to start", "to result"), rows)
 
@@ -59,7 +55,7 @@ def latency(result: Result) -> str:
 def throughput(result: Result) -> str:
     rows = [
         row(name, result, [figures.throughput(name, part) for part in ("one_by_one", "fan_out")])
-        for name in there(result)
+        for name in there(result, lambda name: figures.throughput(name, "one_by_one"), most=True)
     ]
     return bars("No-op tasks a second: longer is better", ("one by one", "as a fan-out"), rows)
 
@@ -78,13 +74,15 @@ def job(result: Result) -> str:
 
 def recovery(result: Result) -> str:
     never = f"never (within {result['options']['seconds']} s)"
-    rows = [row(name, result, [figures.recovery(name)], never) for name in there(result)]
+    names = there(result, figures.recovery)
+    rows = [row(name, result, [figures.recovery(name)], never) for name in names]
     return bars("Seconds until a killed node's task runs again: shorter is better", (), rows)
 
 
-def there(result: Result) -> list[str]:
+def there(result: Result, figure: Callable[[str], figures.Figure], most: bool = False) -> list[str]:
+    """The systems that were measured, the best first."""
     measured = {name for round_ in result["rounds"] for name in round_}
-    return [name for name in SYSTEMS if name in measured]
+    return figures.ranked(result, [name for name in SYSTEMS if name in measured], figure, most)
 
 
 def row(name: str, result: Result, wanted: Sequence[figures.Figure], instead: str = "") -> Row:
@@ -111,12 +109,7 @@ def bars(title: str, legend: Sequence[str], rows: list[Row]) -> str:
             pale = " pale" if place else ""
             parts.append(f'<rect class="ours{pale}" x="{x}" y="38" width="12" height="12"/>')
             parts.append(f'<text class="small" x="{x + 17}" y="48">{escape(says)}</text>')
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {y + 6}" role="img">'
-        f"<title>{escape(title)}</title><style>{STYLE}</style>"
-        f'<rect class="paper" width="{WIDTH}" height="{y + 6}"/>'
-        f'<text class="title" x="{LEFT}" y="24">{escape(title)}</text>{"".join(parts)}</svg>\n'
-    )
+    return svg(title, (WIDTH, y + 6), LEFT, parts)
 
 
 def bar(each: Row, place: int, value: Spread | None, y: float, top: float) -> str:

@@ -1,4 +1,4 @@
-"""What the results come to: medians, spreads, ratios, and whether a target is met.
+"""What the results come to: medians, spreads and ratios.
 
 A ratio is taken within each round, where both sides had the same machine in the same
 minute; the median of the rounds' ratios counts, and the lowest and highest are its spread.
@@ -13,8 +13,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
-#: A measure's results as its file has them.
+#: A measure's newest run as its file has it; what it is held against is the run `before` in it.
 Result = dict[str, Any]
+#: A machine is quiet at a load, averaged over one minute, that is lower.
+QUIET = 0.3
+#: Rounds whose median decides.
+ROUNDS = 5
 
 
 class Spread(NamedTuple):
@@ -33,32 +37,18 @@ class Spread(NamedTuple):
         return cls(median(there), min(there), max(there), len(there))
 
 
-class Target(NamedTuple):
-    """What was aimed at: a ratio or a figure, no more (or no less) than a limit."""
-
-    measure: str
-    says: str
-    limit: float
-    value: Callable[[Result], Spread | None]
-    at_least: bool = False
-
-    def verdict(self, value: Spread | None) -> str:
-        """Met if the median is within; missed if every round lies beyond; else undecided."""
-        if value is None:
-            return "not measured"
-
-        def within(figure: float) -> bool:
-            return figure >= self.limit if self.at_least else figure <= self.limit
-
-        if within(value.middle):
-            return "met"
-        if value.rounds == 1 and self.measure not in ("growth", "standing"):
-            return "undecided"  # one round has no spread
-        return "undecided" if within(value.low) or within(value.high) else "missed"
-
-
 def load(folder: Path) -> dict[str, Result]:
     return {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
+
+
+def load_of(run: Result) -> float:
+    """The highest load before a round."""
+    return float(max(run.get("loads") or [run["load_before"]]))
+
+
+def decides(run: Result) -> bool:
+    """Whether its rounds are enough, on a machine that was quiet."""
+    return len(run["rounds"]) >= ROUNDS and load_of(run) < QUIET
 
 
 def percentile(values: list[float], share: float) -> float:
@@ -117,8 +107,18 @@ def answer(name: str, phase: str, what: str, share: float) -> Figure:
     return figure
 
 
-def standing(name: str, what: str) -> Figure:
-    return lambda round_: found(round_, name, what)
+def beside(name: str, when: str, what: str, share: float) -> Figure:
+    """Of a page with large results in the database, or without."""
+
+    def figure(round_: dict[str, Any]) -> float | None:
+        samples = found(round_, name, "beside_results", when, what, "ms")
+        return percentile(samples, share) if samples else None
+
+    return figure
+
+
+def standing(name: str, *what: str) -> Figure:
+    return lambda round_: found(round_, name, *what)
 
 
 def recovery(name: str) -> Figure:
@@ -132,6 +132,16 @@ def spread(figure: Figure) -> Callable[[Result], Spread | None]:
     return lambda result: Spread.of(figure(round_) for round_ in result["rounds"])
 
 
+def ranked(
+    result: Result, names: Iterable[str], figure: Callable[[str], Figure], most: bool = False
+) -> list[str]:
+    """The systems by their medians, the least first, or the most; then those without one."""
+    middles = {name: spread(figure(name))(result) for name in names}
+    there = [(value.middle, name) for name, value in middles.items() if value]
+    order = [name for _, name in sorted(there, reverse=most)]
+    return order + [name for name, value in middles.items() if not value]
+
+
 def ratio(top: Figure, bottom: Figure) -> Callable[[Result], Spread | None]:
     def quotients(result: Result) -> Iterable[float | None]:
         for round_ in result["rounds"]:
@@ -139,119 +149,3 @@ def ratio(top: Figure, bottom: Figure) -> Callable[[Result], Spread | None]:
             yield above / below if above is not None and below else None
 
     return lambda result: Spread.of(quotients(result))
-
-
-def to_the_best_other(result: Result) -> Spread | None:
-    """Our time until a task runs again, by the shortest of the others' that ever does."""
-    ratios: list[float | None] = []
-    for round_ in result["rounds"]:
-        others = [found(round_, name, "seconds") for name in round_ if not name.startswith("ours")]
-        best = min((seconds for seconds in others if seconds is not None), default=None)
-        ours = recovery("ours-sqlite")(round_)
-        ratios.append(ours / best if ours is not None and best else None)
-    return Spread.of(ratios)
-
-
-def largest_growth(result: Result, name: str = "ours-sqlite") -> Spread | None:
-    """A check of the largest run among the most old tasks, by one of the smallest among none."""
-    pages = found(result["rounds"][0], name, "pages")
-    if not pages or any("error" in by_count for by_count in pages.values()):
-        return None
-    olds, counts = sorted(map(int, pages)), sorted(map(int, pages[next(iter(pages))]))
-    top = page(name, str(olds[-1]), str(counts[-1]), "check")
-    return ratio(top, page(name, str(olds[0]), str(counts[0]), "check"))(
-        {"rounds": result["rounds"][:1]}
-    )
-
-
-def writes(result: Result) -> Spread | None:
-    rates = [
-        found(result["statements"], name, "writes_per_second") for name in result["statements"]
-    ]
-    return Spread.of(rates)
-
-
-def targets() -> list[Target]:
-    sqlite, postgres = "ours-sqlite", "ours-postgres"
-    celery, procrastinate = "celery-redis", "procrastinate-postgres"
-    listed = []
-    for what, says, limit in (("start", "start", 1.0), ("visible", "visible result", 1.2)):
-        listed.append(
-            Target(
-                "latency",
-                f"latency to {says}, p50: ours on SQLite ÷ Celery + Redis",
-                limit,
-                ratio(latency(sqlite, what), latency(celery, what)),
-            )
-        )
-    for what, says in (("start", "start"), ("visible", "visible result")):
-        listed.append(
-            Target(
-                "latency",
-                f"latency to {says}, p50: ours on Postgres ÷ Procrastinate",
-                1.0,
-                ratio(latency(postgres, what), latency(procrastinate, what)),
-            )
-        )
-    for part, says in (("one_by_one", "one by one"), ("fan_out", "as one fan-out")):
-        for ours, other, pair in (
-            (sqlite, celery, "ours on SQLite ÷ Celery + Redis"),
-            (postgres, procrastinate, "ours on Postgres ÷ Procrastinate"),
-        ):
-            listed.append(
-                Target(
-                    "throughput",
-                    f"throughput {says}: {pair}",
-                    1.0,
-                    ratio(throughput(ours, part), throughput(other, part)),
-                    at_least=True,
-                )
-            )
-    for chunks, says, limit in (
-        ("auto", "automatic chunk size", 1.05),
-        ("400", "400 chunks", 1.10),
-        ("4000", "4,000 chunks", 1.5),
-    ):
-        listed.append(
-            Target(
-                "job",
-                f"split sum ÷ process pool, {says}: ours on SQLite",
-                limit,
-                ratio(job(sqlite, chunks), job("pool", chunks)),
-            )
-        )
-    listed += [
-        Target(
-            "growth",
-            "cost per chunk at 10,000 ÷ at 100: ours on SQLite",
-            1.2,
-            ratio(chunk(sqlite, "10000"), chunk(sqlite, "100")),
-        ),
-        Target(
-            "growth",
-            "check of a running 10,000-chunk run with 1,000,000 old tasks ÷ of a 10-chunk run "
-            "with none: ours on SQLite",
-            2.0,
-            largest_growth,
-        ),
-        Target(
-            "site",
-            "home page p95 while computing ÷ idle: ours on SQLite",
-            2.0,
-            ratio(answer(sqlite, "computing", "home", 0.95), answer(sqlite, "idle", "home", 0.95)),
-        ),
-        Target(
-            "standing",
-            "idle node, % of one core: ours on SQLite",
-            1.0,
-            spread(standing(sqlite, "cpu_percent")),
-        ),
-        Target("standing", "idle node, statements that write, per second", 1.0, writes),
-        Target(
-            "recovery",
-            "recovery after a node's SIGKILL ÷ the best other's default: ours on SQLite",
-            0.7,
-            to_the_best_other,
-        ),
-    ]
-    return listed

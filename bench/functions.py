@@ -26,6 +26,12 @@ def hold(address: str, seconds: int) -> None:
     time.sleep(seconds)
 
 
+def pause(seconds: float) -> bool:
+    """A chunk that takes its time, and nothing of the machine's."""
+    time.sleep(seconds)
+    return True
+
+
 def sum_range(first: int, last: int) -> int:
     return get_sum_range(first, last)
 

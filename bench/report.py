@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from bench import charts, figures
+from bench import charts, fairness, figures, targets
 from bench.figures import Figure, Result, Spread, found
 from bench.system import ROOT
 from bench.systems import CONTENDERS, OURS, SYSTEMS, label
@@ -56,11 +56,12 @@ def chapter(results: dict[str, Result]) -> str:
 
 def summary(results: dict[str, Result]) -> str:
     """One picture and a small table, for the README."""
-    first = next(iter(results.values()))
+    first = leading(results)
+    count = len(names(*results.values()))
     parts = [
         f"Measured by `bin/bench` on {first['machine']} on {first['when'].split()[0]}, with two "
-        f"workers each; [docs/benchmarks.md](docs/benchmarks.md) has {len(SYSTEMS)} systems, their "
-        "versions, the spreads and further measures."
+        f"workers each; [docs/benchmarks.md](docs/benchmarks.md) has {count} "
+        "systems, their versions, the spreads and further measures."
     ]
     if "latency" in results:
         parts.append(f"![{charts.PICTURES['bench-latency']}](docs/bench-latency.svg)")
@@ -111,8 +112,13 @@ IN_SHORT: list[tuple[str, str, Any]] = [
 ]
 
 
+def leading(results: dict[str, Result]) -> Result:
+    """Whose machine and versions are told."""
+    return next(results[name] for name in SECTIONS if name in results)
+
+
 def machine(results: dict[str, Result]) -> str:
-    first = next(iter(results.values()))
+    first = leading(results)
     versions = ", ".join(f"{name} {number}" for name, number in first["versions"].items())
     return f"Measured on {first['machine']}, {first['when']}: {versions}."
 
@@ -123,7 +129,7 @@ def text(folder: Path) -> str:
 
 
 def sections(results: dict[str, Result]) -> list[str]:
-    parts = [targets(results)]
+    parts = [goals(results), runs(results)]
     for name, section in SECTIONS.items():
         if name in results:
             parts.append(section(results[name]))
@@ -151,17 +157,34 @@ def number(value: float, digits: int | None = None) -> str:
     return f"{value:,.{digits}f}"
 
 
-def targets(results: dict[str, Result]) -> str:
+def goals(results: dict[str, Result]) -> str:
+    """The targets: first what misses them, the farthest first, then what is not measured."""
     rows = []
-    for target in figures.targets():
-        value = target.value(results[target.measure]) if target.measure in results else None
+    for target in targets.listed():
+        verdict = target.verdict(results.get(target.measure))
         limit = f"{'≥' if target.at_least else '≤'} {target.limit:g}"
-        rows.append([target.says, limit, shown(value, 2), target.verdict(value)])
-    return table(["measure", "target", "measured", ""], rows)
+        values = "; before: ".join(shown(value, 2) for value in verdict.values) or "–"
+        off = 1.0 if verdict.off is None else verdict.off
+        rows.append((-off, [target.says, limit, values, verdict.says]))
+    rows.sort(key=lambda row: row[0])
+    return table(["measure", "target", "measured", ""], [cells for _, cells in rows])
 
 
-def names(result: Result) -> list[str]:
-    there = {name for round_ in result["rounds"] for name in round_}
+def runs(results: dict[str, Result]) -> str:
+    """When each measure was made, how often, and how busy the machine was before the rounds."""
+    rows = []
+    for name in SECTIONS:
+        for run in (results.get(name), results.get(name, {}).get("before")):
+            if run:
+                load = f"{figures.load_of(run):.2f}"
+                rows.append([name, run["when"], run["machine"], str(len(run["rounds"])), load])
+    head = ["measure", "when", "machine", "rounds", "highest load before a round"]
+    return table(head, rows)
+
+
+def names(*results: Result) -> list[str]:
+    """The systems that were measured."""
+    there = {name for result in results for round_ in result["rounds"] for name in round_}
     return [name for name in SYSTEMS if name in there]
 
 
@@ -171,10 +194,11 @@ def trouble(result: Result, name: str) -> str:
     return f"did not run here: {errors[0]}" if errors and all(errors) else ""
 
 
-def by_system(result: Result, head: list[str], columns: Any) -> str:
-    """A row for each system; `columns` gives the figures of one by its name."""
+def by_system(result: Result, head: list[str], columns: Any, most: bool = False) -> str:
+    """A row for each system, the best first, by the first column: the least there, or the most;
+    `columns` gives the figures of one by its name."""
     rows = []
-    for name in names(result):
+    for name in figures.ranked(result, names(result), lambda name: columns(name)[0], most):
         bad = trouble(result, name)
         values = [shown(figures.spread(figure)(result)) for figure in columns(name)]
         rows.append([label(name), *([bad] + [""] * (len(values) - 1) if bad else values)])
@@ -183,7 +207,8 @@ def by_system(result: Result, head: list[str], columns: Any) -> str:
 
 def latency(result: Result) -> str:
     rows = []
-    for name in names(result):
+    by_start = figures.ranked(result, names(result), lambda name: figures.latency(name, "start"))
+    for name in by_start:
         cells: list[str] = []
         for what in ("start_ms", "visible_ms"):
             samples = [
@@ -216,7 +241,7 @@ def throughput(result: Result) -> str:
     return (
         f"**Throughput**: no-op tasks a second, end to end, {options['tasks']:,} of them (or what "
         f"was done after {options['seconds']} s).\n\n"
-        + by_system(result, ["one by one", "as one fan-out"], columns)
+        + by_system(result, ["one by one", "as one fan-out"], columns, most=True)
     )
 
 
@@ -295,9 +320,45 @@ def site(result: Result) -> str:
             )(result)
             rows.append([label(name), says, *cells, shown(by, 2)])
     head = ["", "", "idle p50", "p95", "computing p50", "p95", "p95 ÷ p95"]
-    return (
+    said = (
         "**The site under computation**: milliseconds of a request while every core computes, and "
         "while none does.\n\n" + table(head, rows)
+    )
+    beside = beside_results(result)
+    return f"{said}\n\n{beside}" if beside else said
+
+
+#: Pages that are asked for beside large results, and what they are called.
+BESIDE = {"home": "first page", "list": "list", "page": "page of another run", "check": "its check"}
+
+
+def beside_results(result: Result) -> str:
+    """Pages with large results of others in the database, against none; empty if not measured."""
+    rows = []
+    for name in names(result):
+        for what, says in BESIDE.items():
+            by = [
+                figures.ratio(
+                    figures.beside(name, "with", what, share),
+                    figures.beside(name, "without", what, share),
+                )(result)
+                for share in (0.5, 0.95)
+            ]
+            if not by[0]:
+                continue
+            last = found(result["rounds"][-1], name, "beside_results")
+            pairs = [
+                f"{last['with'][what][figure]:,} / {last['without'][what][figure]:,}"
+                for figure in ("bytes", "statements")
+            ]
+            p50 = figures.spread(figures.beside(name, "with", what, 0.5))(result)
+            rows.append([label(name), says, shown(p50), *(shown(each, 2) for each in by), *pairs])
+    if not rows:
+        return ""
+    head = ["", "", "p50, ms", "p50 ÷ p50", "p95 ÷ p95", "bytes", "statements"]
+    return (
+        "**Beside large results**: pages with a result of 100 MB and seven of 6 MB in the database "
+        "that are of other runs, against none.\n\n" + table(head, rows)
     )
 
 
@@ -333,13 +394,21 @@ def standing(result: Result) -> str:
 def recovery(result: Result) -> str:
     seconds = result["options"]["seconds"]
     rows = []
-    for name in names(result):
+    for name in figures.ranked(result, names(result), figures.recovery):
         bad = trouble(result, name)
         value = figures.spread(figures.recovery(name))(result)
         rows.append([label(name), bad or (shown(value) if value else "never")])
     return (
         "**Recovery**: seconds from a node's SIGKILL until its task runs again on another, at the "
         f'defaults of each. "never" is not within {seconds} s.\n\n' + table(["", "seconds"], rows)
+    )
+
+
+def fair(result: Result) -> str:
+    return (
+        "**Fair shares**, on two nodes of two workers each, of chunks that sleep 0.2 s, watched "
+        f"for up to {2 * result['options']['seconds']} s, on {result['when'].split()[0]} ([how it "
+        "works](sharing.md)).\n\n" + table(*fairness.rows(result))
     )
 
 
@@ -351,4 +420,5 @@ SECTIONS = {
     "site": site,
     "standing": standing,
     "recovery": recovery,
+    "fair": fair,
 }

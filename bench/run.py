@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from bench import system, systems
+from bench.figures import QUIET
 
 #: Seconds after which a session has failed.
 PATIENCE = 300
@@ -27,6 +28,12 @@ class Bench(NamedTuple):
     #: Of these, how many the systems get that no target speaks of.
     rounds_of_others: int
     names: Sequence[str]
+    #: How long a scenario of `fair` is watched; None for as long as its targets say.
+    seconds: int | None
+    #: How long, at most, a round waits for a quiet machine; 0 for a machine that is busy anyway.
+    wait_s: float
+    #: The load before each round of this measure.
+    loads: list[float]
 
     def choose(self, options: dict[str, Any], quick: dict[str, Any]) -> dict[str, Any]:
         return quick if self.quick else options
@@ -34,6 +41,12 @@ class Bench(NamedTuple):
     def mine(self, names: Sequence[str]) -> list[str]:
         """Those that this run was asked for."""
         return [name for name in names if name in self.names]
+
+    def turns(self) -> Iterator[int]:
+        """The number of each round, once the machine is quiet or the waiting is over."""
+        for number in range(self.rounds):
+            self.loads.append(rest(self.wait_s))
+            yield number
 
     def interleave(
         self, one: Callable[[str, int], dict[str, Any]], names: Sequence[str] | None = None
@@ -44,7 +57,7 @@ class Bench(NamedTuple):
         they share of the machine's moods is then the most that they can share.
         """
         rounds = []
-        for number in range(self.rounds):
+        for number in self.turns():
             order = self.mine(systems.CONTENDERS if names is None else names)
             if names is None and number < self.rounds_of_others:
                 order += [name for name in self.names if name not in systems.CONTENDERS]
@@ -52,11 +65,13 @@ class Bench(NamedTuple):
             rounds.append({name: one(name, number) for name in order[turn:] + order[:turn]})
         return rounds
 
-    def session(self, name: str, measure: str, options: dict[str, Any]) -> dict[str, Any]:
+    def session(
+        self, name: str, measure: str, options: dict[str, Any], patience_s: float = PATIENCE
+    ) -> dict[str, Any]:
         """What a measure found of a system, asked once."""
         began = time.monotonic()
         with self.open(name, measure) as session:
-            found = session.ask(options)
+            found = session.ask(options, patience_s)
         say(f"{measure}: {systems.label(name)}: {time.monotonic() - began:.1f} s")
         return found
 
@@ -96,21 +111,36 @@ class Session:
         assert process.stdout
         self.questions, self.answers = process.stdin, process.stdout
 
-    def ask(self, options: dict[str, Any]) -> dict[str, Any]:
+    def ask(self, options: dict[str, Any], patience_s: float = PATIENCE) -> dict[str, Any]:
         """What was found, or {"error": …}: a system that does not run here is told of,
         not left out."""
         try:
             print(json.dumps(options), file=self.questions, flush=True)
         except BrokenPipeError:
             return {"error": "it has ended after an earlier error"}
-        if not select.select([self.answers], [], [], PATIENCE)[0]:
+        if not select.select([self.answers], [], [], patience_s)[0]:
             self.process.terminate()
-            return {"error": f"no answer within {PATIENCE} s"}
+            return {"error": f"no answer within {patience_s:g} s"}
         answer = self.answers.readline()
         found: dict[str, Any] = json.loads(answer) if answer else {"error": "it ended unheard"}
         if "error" in found:
             say(f"error: {found['error']}")
         return found
+
+
+def rest(wait_s: float, load: Callable[[], float] = lambda: os.getloadavg()[0]) -> float:
+    """The load, to a hundredth, once it is low, or after so many seconds of waiting for that; both
+    are said."""
+    until = time.monotonic() + wait_s
+    now = round(load(), 2)
+    if wait_s and now >= QUIET:
+        say(f"waiting until the load is under {QUIET}, up to {wait_s:.0f} s; it is {now:.2f}")
+        while now >= QUIET and time.monotonic() < until:
+            time.sleep(min(2, wait_s))
+            now = round(load(), 2)
+        if now >= QUIET:
+            say(f"the load is still {now:.2f}: this round decides nothing")
+    return now
 
 
 def say(line: str) -> None:

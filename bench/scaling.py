@@ -55,8 +55,8 @@ PICTURE = ROOT / "docs" / "scaling.svg"
 #: A process of a node by what only it says.
 ROLES = (
     ("worker", "WITH free"),
-    ("sentinel", '"queue_node"'),
-    ("monitor", "AS ended"),
+    ("guard", '"queue_node"'),
+    ("reporter", "AS ended"),
     ("listener", "SELECT 1"),
 )
 
@@ -333,14 +333,14 @@ def a_task(figures: Figures) -> str:
                 str(size),
                 f"{kinds['WITH free'] / logged.count:.2f}",
                 f"{kinds['WITH settled'] / logged.count:.2f}",
-                f"{seen.of('monitor') / logged.count:.2f}",
+                f"{seen.of('reporter') / logged.count:.2f}",
                 f"{seen.count / logged.count:.2f}",
                 f"{seen.commits / logged.count:.2f}",
                 f"{1000 * cost_of(rounds):.2f} ms",
                 f"{median(rounds).seen.wal_bytes / logged.count / 1024:.1f} KB",
             ]
         )
-    head = ["nodes", "claims", "outcomes", "monitors'", "statements", "transactions"]
+    head = ["nodes", "claims", "outcomes", "reporters'", "statements", "transactions"]
     return table([*head, "processor", "WAL"], rows)
 
 
@@ -407,7 +407,7 @@ def long_tasks(figures: Figures) -> str:
     return (
         f"With chunks of one second a node of one worker says {seen.count / seen.seconds:.1f} "
         f"statements in a second: {seen.of('worker') / LONG:.1f} of its worker for each chunk, "
-        f"and its sentinel's {seen.of('sentinel') / seen.seconds:.1f} a second, which also look "
+        f"and its guard's {seen.of('guard') / seen.seconds:.1f} a second, which also look "
         "whether what runs was cancelled and renew its lease."
     )
 
@@ -503,6 +503,7 @@ def main() -> int:
     os.environ["TEST_DATABASE"] = "postgres"
     from tests import database
 
+    database.begin()
     os.environ.update(DJANGO_SETTINGS_MODULE="sumsite.settings", PYTEST_VERSION="none")
     os.environ.update(PGAPPNAME="bench", LOG_LEVEL="WARNING")
     folder = Path(tempfile.mkdtemp(prefix="sumsite-scaling-"))
@@ -526,7 +527,7 @@ def main() -> int:
         from django.db import connection
 
         connection.close()
-        database.pytest_unconfigure()
+        database.end()
         shutil.rmtree(folder)
     for name, block in blocks.items():
         print(f"\n{name}\n\n{block}")

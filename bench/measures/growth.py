@@ -119,8 +119,8 @@ def fill(old: int) -> None:
     from django.db import connection, transaction
 
     from compute.models import Run
-    from compute.queue.call import pickled
     from compute.queue.models import Job
+    from compute.queue.results import pickled
 
     there = Run.objects.filter(title="old").count()
     postgres = connection.vendor == "postgresql"
@@ -201,7 +201,7 @@ def run(bench: Bench) -> dict[str, Any]:
         },
     )
     rounds = []
-    for _ in range(1 if bench.quick else min(3, bench.rounds)):
+    for _ in bench.turns():
         found: dict[str, Any] = {}
         for name in bench.mine(OURS):
             asked = {"what": "chunks", "counts": options["chunks"]}

@@ -17,6 +17,7 @@ from typing import Any
 from bench.functions import sum_range
 from bench.run import Bench, say
 from bench.system import ROOT, WORKERS, Nodes, Stamps, System, python, wait_until, warm_up
+from bench.systems import OURS
 from compute.chunking import best_chunk_size, ranges
 
 TITLE = "The job itself"
@@ -24,7 +25,7 @@ TITLE = "The job itself"
 PATIENCE = 240
 #: Seconds between two looks whether it is done; a page looks every second or two.
 LOOK = 0.1
-NAMES = ("ours-sqlite", "ours-postgres", "celery-redis")
+NAMES = (*OURS, "celery-redis")
 
 
 def measure(name: str, system: System, nodes: Nodes, options: dict[str, Any]) -> dict[str, Any]:
@@ -85,7 +86,7 @@ def run(bench: Bench) -> dict[str, Any]:
         sessions = {name: stack.enter_context(bench.open(name, "job")) for name in names}
         for session in sessions.values():
             session.ask({})
-        for number in range(bench.rounds):
+        for number in bench.turns():
             rounds.append({})
             for chunks, times in options["rounds"].items():
                 if number >= times:
@@ -95,7 +96,7 @@ def run(bench: Bench) -> dict[str, Any]:
                 if number % 2:
                     order.reverse()
                 for name in order:
-                    if name not in ("pool", "ours-sqlite") and number >= options["others"]:
+                    if name not in ("pool", *OURS) and number >= options["others"]:
                         continue
                     asked = {"n": n, "chunk_size": sizes[chunks]}
                     alone = name == "pool"

@@ -10,6 +10,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from bench.figures import found
 from bench.run import Bench
 from bench.system import Nodes, Stamps, System, family, warm_up
 
@@ -41,9 +42,12 @@ def measure(name: str, system: System, nodes: Nodes, options: dict[str, Any]) ->
 
 def run(bench: Bench) -> dict[str, Any]:
     options = bench.choose({"seconds": 120}, quick={"seconds": 20})
-    rounds = []
-    for _ in range(1 if bench.quick else min(bench.rounds, 2)):
-        with ThreadPoolExecutor(len(bench.names)) as executor:
-            found = executor.map(lambda name: bench.session(name, "recovery", options), bench.names)
-            rounds.append(dict(zip(bench.names, found, strict=True)))
+    rounds: list[dict[str, Any]] = []
+    for number in bench.turns():
+        names = bench.names
+        if number >= bench.rounds_of_others:  # what did not come back is not waited for again
+            names = [name for name in names if found(rounds[-1], name, "seconds")]
+        with ThreadPoolExecutor(max(1, len(names))) as executor:
+            each = executor.map(lambda name: bench.session(name, "recovery", options), names)
+            rounds.append(dict(zip(names, each, strict=True)))
     return {"options": options, "rounds": rounds}

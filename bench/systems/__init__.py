@@ -11,6 +11,8 @@ from bench.system import Place, System
 SYSTEMS = {
     "ours-sqlite": ("ours", "Ours", "sumsite, SQLite"),
     "ours-postgres": ("ours", "Ours", "sumsite, Postgres"),
+    "ours-task-sqlite": ("ours", "OursByTask", "sumsite by @task, SQLite"),
+    "ours-task-postgres": ("ours", "OursByTask", "sumsite by @task, Postgres"),
     "celery-redis": ("celery_redis", "CeleryRedis", "Celery, Redis"),
     "procrastinate-postgres": (
         "procrastinate_postgres",
@@ -22,13 +24,21 @@ SYSTEMS = {
     "rq-redis": ("rq_redis", "RqRedis", "RQ, Redis"),
     "django-tasks-sqlite": ("django_tasks", "DjangoTasks", "django-tasks-db, SQLite"),
     "django-tasks-postgres": ("django_tasks", "DjangoTasks", "django-tasks-db, Postgres"),
+    "django-ox-sqlite": ("django_ox", "DjangoOx", "django-ox, SQLite"),
+    "django-ox-postgres": ("django_ox", "DjangoOx", "django-ox, Postgres"),
+    "dj-queue-sqlite": ("dj_queue", "DjQueue", "dj-queue, SQLite"),
+    "dj-queue-postgres": ("dj_queue", "DjQueue", "dj-queue, Postgres"),
+    "qraft-postgres": ("qraft", "Qraft", "django-qraft, Postgres"),
     "django-q2-sqlite": ("django_q2", "DjangoQ2", "stock django-q2, SQLite"),
     "django-q2-postgres": ("django_q2", "DjangoQ2", "stock django-q2, Postgres"),
     "django-q2-redis": ("django_q2", "DjangoQ2", "stock django-q2, Redis"),
 }
 OURS = ("ours-sqlite", "ours-postgres")
 #: Those that the targets speak of: they get every round, the others fewer.
-CONTENDERS = ("ours-sqlite", "celery-redis", "ours-postgres", "procrastinate-postgres")
+CONTENDERS = (
+    *("ours-sqlite", "celery-redis", "huey-sqlite", "huey-redis"),
+    *("ours-postgres", "procrastinate-postgres"),
+)
 
 
 def needs(name: str) -> list[str]:

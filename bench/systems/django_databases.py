@@ -11,8 +11,15 @@ from typing import Any
 
 import dj_database_url
 
+SECRET_KEY = "measured-only-measured-only-measured-only-0123456789"  # noqa: S105
+USE_TZ = True
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
 
 def databases() -> dict[str, Any]:
+    """The database of the place; none where there is no place."""
+    if not os.environ.get("DATABASE_URL"):
+        return {}
     database: dict[str, Any] = {
         **dj_database_url.parse(os.environ["DATABASE_URL"], conn_max_age=600)
     }
@@ -23,3 +30,12 @@ def databases() -> dict[str, Any]:
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
         }
     return {"default": database}
+
+
+def set_up() -> None:
+    """Django, and its tables."""
+    import django
+    from django.core.management import call_command
+
+    django.setup()
+    call_command("migrate", verbosity=0)

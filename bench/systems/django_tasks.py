@@ -6,48 +6,26 @@ https://github.com/RealOrangeOne/django-tasks-db
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Any
 
-from bench.system import WORKERS, System, python
+from bench.system import WORKERS, python
+from bench.systems.django_databases import (  # noqa: F401 - settings
+    DEFAULT_AUTO_FIELD,
+    SECRET_KEY,
+    USE_TZ,
+    databases,
+)
+from bench.systems.tasks_framework import TasksFramework
 
-SECRET_KEY = "measured-only-measured-only-measured-only-0123456789"  # noqa: S105
-USE_TZ = True
-DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-INSTALLED_APPS = ["django_tasks", "django_tasks_db"]
+INSTALLED_APPS = ["django_tasks_db"]
 TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend", "QUEUES": ["default"]}}
-if os.environ.get("DATABASE_URL"):
-    from bench.systems.django_databases import databases
-
-    DATABASES = databases()
+DATABASES = databases()
 
 
-class DjangoTasks(System):
-    def environment(self) -> dict[str, str]:
-        return {
-            "DJANGO_SETTINGS_MODULE": "bench.systems.django_tasks",
-        }
-
-    def prepare(self) -> None:
-        import django
-        from django.core.management import call_command
-
-        django.setup()
-        call_command("migrate", verbosity=0)
-
-    @cached_property
-    def tasks(self) -> dict[str, Any]:
-        from bench.systems import django_tasks_functions
-
-        return django_tasks_functions.TASKS
-
+class DjangoTasks(TasksFramework):
     def node(self) -> list[list[str]]:
         return [python("-m", "django", "db_worker") for _ in range(WORKERS)]
-
-    def enqueue(self, function: str, *arguments: Any) -> Any:
-        return self.tasks[function].enqueue(*arguments)
 
     def fan_out(self, function: str, arguments: Sequence[tuple[Any, ...]]) -> None:
         """It has no call for many; one transaction is what the database likes best."""

@@ -1,7 +1,7 @@
-"""The functions as django-tasks wants them: decorated, and found by name in a module, which
-can be imported only once there are settings."""
+"""The functions as Django's Tasks framework wants them: decorated, and found by name in a module,
+which can be imported only once there are settings."""
 
-from django_tasks import task
+from django.tasks import task
 
 from bench import functions
 
