@@ -126,8 +126,7 @@ class Standing:
         chunks, expected = self.expected[flow.key]
         prior = None if expected is None else expected / max(1, chunks)
         if use := self.uses.get(flow.key):
-            spent = use.seconds - sum(task.elapsed for task in at_work)
-            return mean_of(prior, use.ended, max(0.0, spent), at_work)
+            return mean_of(prior, use.ended, use.ended_seconds, at_work)
         # Until nodes have written down what it took, what has ended tells nothing.
         ended = chunks - self.waiting.get(flow.pk, 0) - len(at_work) if flow.seconds else 0
         # Of what is at work, too; but it is written down late.

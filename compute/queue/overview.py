@@ -98,6 +98,8 @@ class Use(NamedTuple):
     under_way: float
     #: How long workers had them, up to now, added up.
     seconds: float
+    #: Of these those of what has settled.
+    ended_seconds: float = 0.0
 
     @property
     def fraction(self) -> float:
@@ -109,6 +111,6 @@ def uses(groups: Collection[str]) -> dict[str, Use]:
     if not groups:
         return {}
     return {
-        group: Use(jobs, int(ended), float(under_way), max(0.0, float(seconds)))
-        for group, jobs, ended, under_way, seconds in engine().uses(groups)
+        group: Use(jobs, int(ended), *(max(0.0, float(figure)) for figure in rest))
+        for group, jobs, ended, *rest in engine().uses(groups)
     }

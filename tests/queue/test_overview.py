@@ -146,6 +146,7 @@ def test_what_groups_have_used_takes_one_statement(
     use = found[busy]
     assert (use.jobs, use.ended, use.under_way) == (5, 3, 0.25)
     assert use.seconds == pytest.approx(25, abs=0.5)
+    assert use.ended_seconds == pytest.approx(20, abs=0.01)
     assert use.fraction == 3.25 / 5
     assert found[idle] == overview.Use(2, 0, 0.0, 0.0)
     with django_assert_num_queries(0):

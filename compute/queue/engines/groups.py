@@ -72,7 +72,8 @@ class Groups:
 
     def uses(self, groups: Collection[str]) -> Rows:
         """Of each group: itself, how many jobs, how many have settled, what those at work
-        report, and how long workers had them, up to now, added up."""
+        report, and how long workers had them, up to now, and had those that have settled,
+        added up."""
         begin, end = self.span()
         return fetch(
             f"""
@@ -80,7 +81,9 @@ class Groups:
                 sum(CASE WHEN state IN ('queued', 'running') THEN 0 ELSE 1 END),
                 sum(CASE WHEN state = 'running' THEN progress ELSE 0 END),
                 sum(CASE WHEN state = 'queued' OR started_at IS NULL THEN 0
-                    ELSE coalesce({end}, {self.NOW_S}) - {begin} END)
+                    ELSE coalesce({end}, {self.NOW_S}) - {begin} END),
+                sum(CASE WHEN state IN ('queued', 'running') THEN 0
+                    ELSE coalesce({end} - {begin}, 0) END)
             FROM queue_job WHERE "group" IN ({placeholders(groups)}) GROUP BY "group"
             """,
             [*groups],
