@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import sys
+import time
 import uuid
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
@@ -42,6 +43,9 @@ from compute.trying import sampled_speed
 from compute.web.middleware import SchemaMiddleware
 from tests import database
 from tests.processes import Processes, environment
+
+#: What the fixture `about` gives.
+About = Callable[..., Any]
 
 
 @pytest.fixture(scope="session")
@@ -262,6 +266,13 @@ def without_database() -> Iterator[None]:
 def database_away(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
     with django_db_blocker.unblock(), without_database():
         yield
+
+
+@pytest.fixture
+def about() -> About:
+    """Seconds, give or take those since the test began: on a busy machine that is many."""
+    began = time.monotonic()
+    return lambda seconds, within=0.5: pytest.approx(seconds, abs=within + time.monotonic() - began)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import timedelta
 from typing import Any
 
@@ -32,18 +31,9 @@ from compute.models.plans import plan
 from compute.queue import overview
 from compute.queue.models import Flow, Job, JobState, Node, Tally
 from compute.queue.sharing import Client, Pause
-from tests.conftest import finish_by_hand, run_jobs
+from tests.conftest import About, finish_by_hand, run_jobs
 
 NOBODY_KNOWS = Outlook(None, None)
-
-
-began = 0.0
-
-
-@pytest.fixture(autouse=True)
-def at_the_beginning() -> None:
-    global began
-    began = time.monotonic()
 
 
 @pytest.fixture
@@ -80,19 +70,14 @@ def end(run: Run, seconds: float, *positions: int) -> None:
     )
 
 
-def about(seconds: float) -> Any:
-    """As long, but for what has gone by since the test began: on a busy machine that is much."""
-    return pytest.approx(seconds, abs=0.5 + time.monotonic() - began)
-
-
 # --- a run that is queued -----------------------------------------------------------------
 
 
-def test_alone_it_has_all_workers_at_once(run: Run) -> None:
+def test_alone_it_has_all_workers_at_once(run: Run, about: About) -> None:
     assert outlook(run) == (0, about(20), 1, 1)
 
 
-def test_beside_another_it_has_its_part_and_starts_when_a_task_ends(run: Run) -> None:
+def test_beside_another_it_has_its_part_and_starts_when_a_task_ends(run: Run, about: About) -> None:
     begin(run, 3, 0, 1)
     second = start("b")
     found = outlook(second)
@@ -124,7 +109,7 @@ def test_what_a_client_had_counts(run: Run) -> None:
 
 
 def test_what_has_ended_tells_how_long_the_others_take(
-    run: Run, monkeypatch: pytest.MonkeyPatch
+    run: Run, monkeypatch: pytest.MonkeyPatch, about: About
 ) -> None:
     end(run, 1, 0, 1, 2, 3)
     begin(run, 0.5, 4, 5)
@@ -135,7 +120,9 @@ def test_what_has_ended_tells_how_long_the_others_take(
     assert fresh(run) == about(1.3 + 1.8), "what its flow had tells about the same"
 
 
-def test_of_runs_of_few_chunks_all_is_counted(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_runs_of_few_chunks_all_is_counted(
+    run: Run, monkeypatch: pytest.MonkeyPatch, about: About
+) -> None:
     other = start("b", expected=None, chunks=4)
     end(other, 3, 0)
     begin(other, 1, 1)
@@ -178,7 +165,7 @@ def test_a_program_that_asks_how_a_large_run_is_has_none_of_its_jobs_read(
     assert all("COUNT(*)" in each for each in asked if "queue_job" in each), asked
 
 
-def test_a_task_that_tells_how_far_it_is_is_believed(run: Run) -> None:
+def test_a_task_that_tells_how_far_it_is_is_believed(run: Run, about: About) -> None:
     begin(run, 9, *range(8), progress=0.5)
     assert outlook(run).ends_in == about(9)
 
@@ -209,7 +196,7 @@ def test_while_the_queue_is_paused_nobody_knows(run: Run) -> None:
     assert outlook(run) == NOBODY_KNOWS
 
 
-def test_a_run_that_is_paused_leaves_the_workers_to_others(run: Run) -> None:
+def test_a_run_that_is_paused_leaves_the_workers_to_others(run: Run, about: About) -> None:
     other = start("b")
     run.flow.pause()
     assert outlook(run) == NOBODY_KNOWS
@@ -221,7 +208,7 @@ def test_a_run_that_is_paused_leaves_the_workers_to_others(run: Run) -> None:
 
 
 def test_of_an_unknown_speed_the_end_is_unknown_until_a_chunk_has_ended(
-    queue_server: Node, monkeypatch: pytest.MonkeyPatch
+    queue_server: Node, monkeypatch: pytest.MonkeyPatch, about: About
 ) -> None:
     run = start("a", expected=None)
     assert outlook(run) == (0, None, 1, 1)
@@ -289,13 +276,13 @@ def test_a_list_is_told_about_the_same(run: Run) -> None:
         assert found[each.task_id].ends_in == pytest.approx(told.ends_in, rel=0.1)
 
 
-def test_a_newcomer_is_told_what_he_can_expect(queue_server: Node) -> None:
+def test_a_newcomer_is_told_what_he_can_expect(queue_server: Node, about: About) -> None:
     assert before("me") is None
     run = start("a", expected=100)
     begin(run, 2.5, 0, 1)
     mine = before("me")
     assert mine
-    assert mine.starts_in == pytest.approx(10, abs=0.5)
+    assert mine.starts_in == about(10)
     assert mine.portion == 0.5
     assert mine.curve == [(0, 1), (about(95), 2)]
     urgent = before("me", weight=4)
@@ -341,7 +328,7 @@ def test_what_a_node_had_once_is_not_read(run: Run, queue_server: Node) -> None:
 
 
 def test_the_queue_is_looked_at_once_for_all_who_ask_at_a_time(
-    run: Run, monkeypatch: pytest.MonkeyPatch
+    run: Run, monkeypatch: pytest.MonkeyPatch, about: About
 ) -> None:
     monkeypatch.setattr(outlook_module, "HOLDS_S", 60)
     monkeypatch.setattr(outlook_module, "_last", (0.0, None))
@@ -356,7 +343,7 @@ def test_the_queue_is_looked_at_once_for_all_who_ask_at_a_time(
     assert lately() is lately()
 
 
-def test_what_a_page_asks_for_is_not_told(run: Run) -> None:
+def test_what_a_page_asks_for_is_not_told(run: Run, about: About) -> None:
     alone = outlook(run)
     queue(run, None, run.flow.first())
     assert outlook(run) == alone._replace(ends_in=about(20))

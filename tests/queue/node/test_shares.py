@@ -19,7 +19,7 @@ from compute.queue.node.board import Board
 from compute.queue.node.channels import SLOW_POLL_S
 from compute.queue.node.shares import IDLE_LOOK_S, LOOK_S, STRAYS_S, Shares, patience
 from compute.queue.sharing import Client
-from tests.conftest import without_database
+from tests.conftest import About, without_database
 from tests.queue.conftest import LocalNode, expire_leases, the_job
 from tests.queue.node.conftest import Clock
 
@@ -46,17 +46,17 @@ def work(shares: Shares, flow: int, seconds: float) -> None:
     slot.bill()
 
 
-def test_for_whom_workers_worked_is_charged(shares: Shares) -> None:
+def test_for_whom_workers_worked_is_charged(shares: Shares, about: About) -> None:
     async_iter(ADD, [1], broker=sharing("ann"))
     work(shares, Flow.objects.get().pk, 3)
     shares.turn()
     shares.turn()
-    assert Flow.objects.get().seconds == pytest.approx(3, abs=0.1)
-    assert Client.objects.get().served == pytest.approx(3, abs=0.1)
+    assert Flow.objects.get().seconds == about(3)
+    assert Client.objects.get().served == about(3)
 
 
 def test_what_a_database_that_is_away_did_not_take_is_charged_later(
-    transactional_db: None, clock: Clock, caplog: pytest.LogCaptureFixture
+    transactional_db: None, clock: Clock, caplog: pytest.LogCaptureFixture, about: About
 ) -> None:
     shares = Shares(Board(workers=1))
     async_iter(ADD, [1], broker=sharing("ann"))
@@ -65,7 +65,7 @@ def test_what_a_database_that_is_away_did_not_take_is_charged_later(
         shares.turn()
     assert "nobody is charged: OperationalError" in caplog.text
     shares.turn()
-    assert Flow.objects.get().seconds == pytest.approx(3, abs=0.1)
+    assert Flow.objects.get().seconds == about(3)
 
 
 def test_it_looks_after_the_flows_more_often_while_it_works(shares: Shares, clock: Clock) -> None:
