@@ -46,19 +46,25 @@ class Play:
     def play(self, which: int | None = None) -> None:
         """Until a line is through, or as long as it is worth it."""
         every = BILLED_S / self.nodes
-        due, node, order = every / 2, 0, self.in_turn()
+        due, node, order, billed = every / 2, 0, self.in_turn(), 0
         for _ in range(MOST):
             while self.free and self.claim(order):
                 pass
             if which in self.ends or not self.at_work:
                 return
-            if self.at_work[0][0] > due:
-                self.now = max(due, self.now)
-                self.bill(node)
-                due, node = self.now + every, (node + 1) % self.nodes
-                order = self.in_turn()
-            else:
+            end = self.at_work[0][0]
+            if end <= due:
                 self.end()
+                billed = 0
+                continue
+            if billed >= self.nodes:
+                # Each node has billed since the last end: until the next the last of its bills
+                # has all that those before it would have.
+                due += BILLED_S * int((end - due) / BILLED_S)
+            self.now = max(due, self.now)
+            self.bill(node)
+            due, node, billed = self.now + every, (node + 1) % self.nodes, billed + 1
+            order = self.in_turn()
 
     def in_turn(self) -> list[int]:
         """The lines in whose order tasks are claimed."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from django.db import models
 from django.db.models.functions import Now
 
 from compute.models import Partial, Run
@@ -28,6 +29,8 @@ def parts(run: Run) -> JobQuerySet:
     return Job.objects.filter(name=f"{run}, so far")
 
 
-def let_pass(seconds: float) -> None:
-    """Have so much time gone by since parts were asked for."""
+def let_pass(seconds: float, took: float = 0) -> None:
+    """Have so much time gone by since parts were asked for, each of which took so long."""
+    ended = Job.objects.filter(name__endswith=", so far").exclude(finished_at=None)
+    ended.update(started_at=models.F("finished_at") - timedelta(seconds=took))
     Partial.objects.update(asked_at=Now() - timedelta(seconds=seconds))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -83,11 +82,10 @@ def test_of_one_that_took_long_the_next_is_made_later(db: None, declare: Declare
     run = begun(declare)
     made(run)
     run_queued(1)
-    parts(run).update(started_at=Now() - timedelta(seconds=10), finished_at=Now())
-    let_pass(45)
+    let_pass(45, took=10)
     look(run)
     assert parts(run).unsettled().count() == 0
-    let_pass(51)
+    let_pass(51, took=10)
     look(run)
     assert parts(run).unsettled().count() == 1
 

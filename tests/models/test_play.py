@@ -83,3 +83,14 @@ def test_what_was_not_billed_yet_is_billed_first() -> None:
 def test_workers_of_a_drained_node_claim_no_more() -> None:
     play = played(Line("a", 1, 4, (0.5, 0.5, 0.5)), workers=1)
     assert play.ends[0] == pytest.approx(4.5)
+
+
+@pytest.mark.parametrize("nodes", [1, 2, 4])
+def test_tasks_of_hours_are_played_through_to_the_end(nodes: int) -> None:
+    hour = 3600.0
+    busy = Line("a", hour, 12, (hour, hour / 2))
+    play = Play([busy, Line("b", hour, 12, begun=False, served=None, had=None)], 2, nodes)
+    play.play()
+    assert play.starts[1] == hour / 2
+    assert max(play.ends.values()) == 13 * hour
+    assert abs(play.ends[1] - play.ends[0]) <= hour, "they had the workers in turn"

@@ -173,11 +173,11 @@ def test_who_would_lose_over_a_minute_of_work_is_asked_first(
     run = start_in_browser(browser_client, n=15, chunk_size=5)
     run_queued(1)
     run.jobs.filter(position=1).update(state=JobState.RUNNING, started_at=Now())
-    run.flow.update(seconds=125)
+    run.flow.update(seconds=125 * 60)
     html = asks(browser_client, run)
     assert html
     assert "<h1>Cancel sum 1–15?</h1>" in html
-    assert "The workers have spent 2 min 5 s on it." in html
+    assert "The workers have spent 2 h 5 min on it." in html
     assert "What is at work, 1 chunk, is stopped, and what was done of it is lost." in html
     assert "What is done, 1 of 3 chunks, is kept with the run" in html
     assert ">Cancel the run</button>" in html

@@ -90,11 +90,11 @@ def test_words_fit_one_task_and_one_chunk(db: None) -> None:
 
 def test_a_chunk_that_waits_or_runs_is_followed(queue_server: Node) -> None:
     run = started("/split-sum-start/", n=1000, chunk_size=500)
-    Job.objects.update(queued_at=timezone.now() - timedelta(seconds=75))
+    Job.objects.update(queued_at=timezone.now() - timedelta(minutes=75))
     html = of(run)
     assert POLL in html
     assert '<noscript><meta http-equiv="refresh" content="3"></noscript>' in html
-    assert "<dt>Waited</dt><dd>1 min 15 s</dd>" in html
+    assert "<dt>Waited</dt><dd>1 h 15 min</dd>" in html
     assert "<dt>Took</dt>" not in html
     Job.objects.filter(position=0).update(
         state=JobState.RUNNING,
@@ -102,11 +102,11 @@ def test_a_chunk_that_waits_or_runs_is_followed(queue_server: Node) -> None:
         worker=77,
         attempt=2,
         progress=0.25,
-        started_at=timezone.now() - timedelta(seconds=60),
+        started_at=timezone.now() - timedelta(minutes=60),
     )
     html = of(run)
-    assert "<dt>Waited</dt><dd>15 s</dd>" in html
-    assert "<dt>At work for</dt><dd>1 min</dd>" in html
+    assert "<dt>Waited</dt><dd>15 min</dd>" in html
+    assert "<dt>At work for</dt><dd>1 h</dd>" in html
     assert "<dt>On</dt><dd>tests, worker 77</dd>" in html
     assert "attempt 2" in html
     assert 'value="0.2500"' in html

@@ -191,7 +191,7 @@ def test_a_run_that_waits_is_queued_and_tells_when_it_starts_and_ends(
     queue_server: Node,
 ) -> None:
     first, second = (started("/split-sum-start/", n=80, chunk_size=10) for _ in range(2))
-    Run.objects.update(expected_seconds=40, client="a")
+    Run.objects.update(expected_seconds=40 * 60, client="a")
     second.flow.update(client="b")
     first.jobs.filter(position__lt=2).update(
         state=JobState.RUNNING, started_at=timezone.now(), node=queue_server, worker=1
@@ -200,21 +200,21 @@ def test_a_run_that_waits_is_queued_and_tells_when_it_starts_and_ends(
     assert '<span class="state queued">queued</span>' in html
     assert "<title>sum 1–80: queued · sumsite</title>" in html
     assert 'data-announce="sum 1–80: queued"' in html
-    assert re.search(r"<dt>Starts</dt><dd>in about (4.9|5.0) s</dd>", html)
-    assert re.search(r"<dt>Done</dt><dd>in about (3\d|4[0-2]) s</dd>", html)
+    assert re.search(r"<dt>Starts</dt><dd>in about (5 min|4 min 5. s)</dd>", html)
+    assert re.search(r"<dt>Done</dt><dd>in about (3\d|4[0-2]) min(| .*? s)</dd>", html)
     assert "2 runs share the workers: this one gets half of them." in html
     html = page(first.get_absolute_url())
     assert '<span class="state in-progress">running</span>' in html
-    assert re.search(r"<dt>Time left</dt><dd>about (3\d|4[0-2]) s</dd>", html)
+    assert re.search(r"<dt>Time left</dt><dd>about (3\d|4[0-2]) min(| .*? s)</dd>", html)
     assert "2 runs share the workers: this one gets half of them." in html
 
 
 def test_who_is_alone_shares_with_nobody(queue_server: Node) -> None:
     run = started("/split-sum-start/", n=80, chunk_size=10)
-    Run.objects.update(expected_seconds=40)
+    Run.objects.update(expected_seconds=40 * 60)
     html = page(run.get_absolute_url())
     assert "<dt>Starts</dt><dd>at once</dd>" in html
-    assert "<dt>Done</dt><dd>in about 20 s</dd>" in html
+    assert re.search("<dt>Done</dt><dd>in about (20 min|19 min 5. s)</dd>", html)
     assert "share the workers" not in html
 
 
