@@ -69,6 +69,7 @@ def test_what_can_not_be_removed_now_says_why(
     assert removal.remove_run is not refuse
 
 
+@pytest.mark.thorough
 def test_the_log_says_who_did_it(
     db: None, admin: Client, browser_client: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
