@@ -41,7 +41,7 @@ class Mute(Exception):
         raise RuntimeError("no words")
 
 
-class MuteGroup(ExceptionGroup):  # type: ignore[type-arg]
+class MuteGroup(ExceptionGroup):
     exceptions = ()
 
     def __str__(self) -> str:
