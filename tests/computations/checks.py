@@ -17,7 +17,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 
 from compute import chunking, files
 from compute.computation import Computation
-from compute.forms import form_for
+from compute.forms import form_for, parameters_of
 from compute.models.upload import Upload
 from compute.shapes import Value, shape_of
 from compute.trying import called, sampled_speed
@@ -49,7 +49,7 @@ def check(
     with uploaded(given) as texts:
         form = computation.made(form_for(computation), texts)
         assert form.is_valid(), f"the form refuses the check's own parameters: {form.errors}"
-        parameters = form.parameters
+        parameters = parameters_of(form)
         assert computation.title(**parameters), "a run needs a title"
         json.dumps(
             {name: files.told(each) for name, each in parameters.items()}, cls=DjangoJSONEncoder
