@@ -22,7 +22,7 @@ def run(db: None) -> Run:
 
 
 def state(run: Run) -> Any:
-    return check(run, CHECK)["state"]
+    return check(run, f"/compute/{run.computation}/check/")["state"]
 
 
 def test_a_run_from_the_queue_to_its_end(run: Run) -> None:

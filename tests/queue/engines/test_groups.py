@@ -45,8 +45,9 @@ def test_times_of_a_group_are_seconds() -> None:
     assert current == pytest.approx(timezone.now().timestamp(), abs=60)
     ((progress, running_s),) = engine().running("a")
     assert (progress, running_s) == (0.25, pytest.approx(0, abs=60))
-    ((group, jobs, ended, under_way, _),) = engine().uses(["a", "unknown"])
+    ((group, jobs, ended, under_way, _, ended_s),) = engine().uses(["a", "unknown"])
     assert (group, jobs, ended, under_way) == ("a", 3, 2, 0.25)
+    assert ended_s == pytest.approx(4, abs=0.01)
     spans = sorted(span[4:7] for span in engine().spans("a", 0))  # they started at the same time
     assert spans == [("done", 1, 0), ("done", 1, 1)]
     assert [span[4:7] for span in engine().spans("a", 60)] == [("done", 2, 0)]
