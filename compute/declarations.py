@@ -18,8 +18,8 @@ from django.utils.functional import Promise
 from .authored import cannot_take, is_async, is_positive, shown, survives, takes_keyword
 from .computation import Computation, the_only_one
 from .form_faults import faults_of
-from .forms import form_for
-from .queue.call import path_of
+from .forms import form_for, names_of_site
+from .queue.call import is_generator, path_of
 from .queue.sharing import Priority
 from .queue.text import one_line
 
@@ -33,6 +33,8 @@ TAKES = {
     "combine": "Let it take the results alone: what else it needs each chunk returns.",
     "show": "Let it take the result alone: what else it needs `combine` returns.",
 }
+#: Of a callable that nobody could make use of.
+GENERATES = "has a `yield`, so that it returns a generator"
 #: Of what is limited there is a row for each that may be at work at once.
 MAX_AT_ONCE = 10_000
 
@@ -92,6 +94,8 @@ def function(computation: Computation) -> Iterator[Wrong]:
     if not callable(computation.function):
         why = f"`function` is {shown(computation.function)}, which can't be called"
         yield Wrong("compute.W004", why, "Give it a function of the module.")
+    elif is_generator(computation.function):
+        yield Wrong("compute.W004", f"`function` {GENERATES}", "Let it return a list.")
     elif path_of(computation.function) is None and not survives(computation.function):
         yield Wrong(
             "compute.W004",
@@ -141,8 +145,7 @@ def form(computation: Computation) -> Iterator[Wrong]:
         yield Wrong("compute.W006", why, "Give it a subclass of django.forms.Form.")
         return
     try:
-        made = computation.form()
-        form_for(computation)()
+        made, whole = computation.form(), form_for(computation)()
     except DatabaseError:  # no fault of the form's: it asks a database that is not there yet
         return
     except Exception as error:
@@ -153,6 +156,10 @@ def form(computation: Computation) -> Iterator[Wrong]:
         if field in TAKEN or (field == "seed" and computation.seed is True):
             why = f"`form` has a field {shown(field)}, a name that the site uses itself"
             yield Wrong("compute.W006", why, "Give the field another name.")
+    for field in names_of_site(whole):
+        if hasattr(made, f"clean_{field}") and field not in made.fields:
+            why = f"`form` has a method clean_{field}, and the field {field} is the site's"
+            yield Wrong("compute.W006", why, "Give the method another name.")
     yield from (Wrong("compute.W006", *fault) for fault in faults_of(made))
 
 
@@ -180,6 +187,8 @@ def callables(computation: Computation) -> Iterator[Wrong]:
         elif what != "function" and is_async(value):
             why = f"`{what}` is an `async def`, and `function` alone is awaited"
             yield Wrong("compute.W005", why, "Make it a plain `def`.")
+        elif what != "function" and is_generator(value):
+            yield Wrong("compute.W005", f"`{what}` {GENERATES}", "Let it return what it makes.")
         elif refusal := cannot_take(value, *arguments, **keywords):
             yield Wrong(
                 "compute.W005",

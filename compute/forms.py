@@ -3,7 +3,8 @@ size of the chunks and, of what makes use of chance, the seed."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, cast
 
 from django import forms
 from django.db.models import Model, QuerySet
@@ -17,77 +18,116 @@ from .fields import WholeNumberField
 from .given import Given, completed, of_form, suffixes_of, takes_several
 
 
-class ChunkSizeForm(forms.Form):
-    """Stands before a computation's form, which has been cleaned when `clean` is called."""
+class ChunkSizeField(WholeNumberField):
+    """How large the chunks of the run shall be."""
 
-    computation: Computation
+    def __init__(self) -> None:
+        super().__init__(
+            "Give chunk_size as a whole number of 1 or more, or leave it out.",
+            label="Chunk size",
+            help_text="How much goes into a chunk; chosen by the site if left empty.",
+            required=False,
+        )
 
-    chunk_size = WholeNumberField(
-        "Give chunk_size as a whole number of 1 or more, or leave it out.",
-        label="Chunk size",
-        help_text="How much goes into a chunk; chosen by the site if left empty.",
-        required=False,
-    )
-
-    @property
-    def own(self) -> tuple[str, ...]:
-        """The names of the fields that are not the computation's."""
-        return ("chunk_size", "seed") if self.computation.seed else ("chunk_size",)
-
-    def clean_chunk_size(self) -> int | None:
-        chunk_size: int | None = self.cleaned_data["chunk_size"]
-        if chunk_size is not None and chunk_size < 1:
-            raise forms.ValidationError(self.fields["chunk_size"].error_messages["invalid"])
+    def to_python(self, value: object) -> int | None:  # type: ignore[override]
+        chunk_size = super().to_python(value)
+        if chunk_size == 0:
+            raise forms.ValidationError(self.error_messages["invalid"], code="invalid")
         return chunk_size
 
-    def clean(self) -> dict[str, Any] | None:
-        # The computation's own form is not to see a field that it did not declare.
-        own = {name: self.cleaned_data.pop(name, None) for name in self.own}
-        cleaned = super().clean()
-        self.cleaned_data = self.cleaned_data if cleaned is None else cleaned
-        if not isinstance(self.cleaned_data, dict):
-            return cleaned  # the author will be told
-        there = self.fields.keys() - self.errors.keys()
-        self.cleaned_data |= {name: value for name, value in own.items() if name in there}
-        chunk_size = own["chunk_size"]
-        if chunk_size is None or self.errors or self.computation.length is None:
-            return None
-        length = self.computation.length_of(self.parameters) or 0
-        smallest = smallest_chunk_size(length)
-        if chunk_size < smallest:
-            self.add_error(
-                "chunk_size",
-                f"Give a chunk_size of at least {smallest:,}: a smaller one would cut this "
-                f"into more than {MAX_CHUNKS:,} chunks.",
-            )
-        else:
-            # A chunk is no larger than the whole.
-            self.cleaned_data["chunk_size"] = min(chunk_size, max(length, 1))
-        return None
 
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """The values that the computation's own form has cleaned."""
-        values = files.stored_in(self.cleaned_data)
-        # In the order of the fields, whatever `clean` makes of it: a function may go by that.
-        names = dict.fromkeys([*self.fields, *values])
-        return {name: values[name] for name in names if name in values and name not in self.own}
+class SeedField(WholeNumberField):
+    """What the chance of the run shall be made of."""
 
-    @property
-    def seed_given(self) -> int | None:
-        """The seed that somebody has given; None for one that is to be drawn."""
-        return self.cleaned_data.get("seed") if self.computation.seed else None
+    def __init__(self) -> None:
+        super().__init__(
+            "Give seed as a whole number in plain digits, or leave it out.",
+            label="Seed",
+            help_text="The same seed and chunk size repeat a run exactly; drawn if left empty.",
+            max_value=MOST,
+            required=False,
+        )
 
-    @property
-    def given(self) -> Given:
-        """The texts that the computation's own form was filled in with."""
-        found = of_form(self, self.data)
-        return {name: texts for name, texts in found.items() if name not in self.own}
+
+def form_for(computation: Computation, chunked: bool = True) -> type[forms.Form]:
+    """The computation's form, with fields for the chunk size, if it can and shall be cut, and for
+    the seed. Without these two where many runs are started, each in chunks of another size.
+
+    All else that the site asks of it is a function beside it: a class of an author's may have
+    methods and attributes of any name.
+    """
+
+    def clean(form: forms.Form) -> None:
+        clean_both(computation, form, super(kind, form).clean)
+
+    fields: dict[str, Any] = {}
+    if computation.cut is not None and chunked:
+        fields["chunk_size"] = ChunkSizeField()
+    if computation.seed and chunked:
+        fields["seed"] = SeedField()
+    kind: Any = type("StartForm", (computation.form,), {**fields, "clean": clean})
+    return cast(type[forms.Form], kind)
+
+
+def clean_both(
+    computation: Computation, form: forms.Form, clean: Callable[[], dict[str, Any] | None]
+) -> None:
+    """Clean the form as its author does, and the chunk size by what comes of that."""
+    # The computation's own form is not to see a field that it did not declare.
+    own = {name: form.cleaned_data.pop(name, None) for name in names_of_site(form)}
+    cleaned = clean()
+    form.cleaned_data = form.cleaned_data if cleaned is None else cleaned
+    if not isinstance(form.cleaned_data, dict):
+        return  # the author will be told
+    there = form.fields.keys() - form.errors.keys()
+    form.cleaned_data |= {name: value for name, value in own.items() if name in there}
+    chunk_size = own.get("chunk_size")
+    if chunk_size is None or form.errors or computation.length is None:
+        return
+    length = computation.length_of(parameters_of(form)) or 0
+    smallest = smallest_chunk_size(length)
+    if chunk_size < smallest:
+        form.add_error(
+            "chunk_size",
+            f"Give a chunk_size of at least {smallest:,}: a smaller one would cut this "
+            f"into more than {MAX_CHUNKS:,} chunks.",
+        )
+    else:
+        # A chunk is no larger than the whole.
+        form.cleaned_data["chunk_size"] = min(chunk_size, max(length, 1))
+
+
+# --- what was filled in -------------------------------------------------------------------
+
+
+def names_of_site(form: forms.Form) -> list[str]:
+    """The names of the fields that are not the computation's."""
+    own = (ChunkSizeField, SeedField)
+    return [name for name, field in form.fields.items() if isinstance(field, own)]
+
+
+def parameters_of(form: forms.Form) -> dict[str, Any]:
+    """The values that the computation's own form has cleaned."""
+    values, own = files.stored_in(form.cleaned_data), names_of_site(form)
+    # In the order of the fields, whatever `clean` makes of it: a function may go by that.
+    names = dict.fromkeys([*form.fields, *values])
+    return {name: values[name] for name in names if name in values and name not in own}
+
+
+def seed_of(form: forms.Form) -> int | None:
+    """The seed that somebody has given; None for one that is to be drawn."""
+    return form.cleaned_data.get("seed") if "seed" in names_of_site(form) else None
+
+
+def given_in(form: forms.Form) -> Given:
+    """The texts that the computation's own form was filled in with."""
+    own = names_of_site(form)
+    return {name: texts for name, texts in of_form(form, form.data).items() if name not in own}
 
 
 def filled_in(
     computation: Computation, data: Any = None, chunked: bool = True, boxes: bool = False
-) -> ChunkSizeForm:
+) -> forms.Form:
     """The form, cleaned if there is something given, with what was left out as it is at first; for
     `boxes` see `given.completed`. ComputationError if its code is wrong."""
     kind = form_for(computation, chunked)
@@ -97,7 +137,7 @@ def filled_in(
         data = completed(computation.made(kind), data, boxes)
     form = computation.made(kind, data)
     if form.is_valid():
-        check_plain(computation, form.parameters)
+        check_plain(computation, parameters_of(form))
     return form
 
 
@@ -126,10 +166,10 @@ class Shown(NamedTuple):
     errors: list[str]
 
 
-def shown(form: ChunkSizeForm) -> list[Shown]:
+def shown(computation: Computation, form: forms.Form) -> list[Shown]:
     """The fields, each drawn: if an author's widget raises, it is a ComputationError here, and
     not an error in the midst of a page."""
-    with form.computation.blaming("form"):
+    with computation.blaming("form"):
         return [
             Shown(
                 field.name,
@@ -181,20 +221,3 @@ def name_parts(widget: forms.Widget) -> None:
             part.attrs.setdefault("aria-label", word)
             part.attrs.setdefault("placeholder", word)
             name_parts(part)
-
-
-def form_for(computation: Computation, chunked: bool = True) -> type[ChunkSizeForm]:
-    """The computation's form, with fields for the chunk size, if it can and shall be cut, and for
-    the seed. Without these two where many runs are started, each in chunks of another size."""
-    fields: dict[str, Any] = {"computation": computation}
-    if computation.cut is None or not chunked:
-        fields["chunk_size"] = None
-    if computation.seed and chunked:
-        fields["seed"] = WholeNumberField(
-            "Give seed as a whole number in plain digits, or leave it out.",
-            label="Seed",
-            help_text="The same seed and chunk size repeat a run exactly; drawn if left empty.",
-            max_value=MOST,
-            required=False,
-        )
-    return type("StartForm", (ChunkSizeForm, computation.form), fields)

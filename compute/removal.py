@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import timedelta
 
 from django.db import transaction
@@ -14,8 +15,12 @@ from .models import Partial, Run
 from .models.partial import key_of
 from .queue import retention as queue
 from .queue.engines import engine
+from .queue.logs import ids
 from .queue.models import Job, JobState
+from .queue.text import shorten
 from .retention import SCHEDULED, remove
+
+log = logging.getLogger(__name__)
 
 #: Within so much time each node ends a worker whose task was cancelled. It finds it by the job's
 #: row, so that has to stay as long.
@@ -26,8 +31,8 @@ class NotYetError(Exception):
     """The run can't be removed now. The text says why, and what to do."""
 
 
-def remove_run(run: Run) -> None:
-    """Remove a run that has ended, with its chunks, results, outputs and records.
+def remove_run(run: Run, by: str) -> None:
+    """Remove a run that has ended, with its chunks, results, outputs and records, and log by whom.
 
     Its rows go at once, in one transaction; the parts of what is large go afterwards, by the
     pruning that this calls for. NotYetError for one that is at work, or part of what is.
@@ -55,3 +60,4 @@ def remove_run(run: Run) -> None:
         if removed["contents"] or removed["uploads"]:
             waits = Schedule.objects.filter(func=SCHEDULED, next_run__gt=timezone.now())
             waits.update(next_run=timezone.now())
+    log.info("deleted: %s, by %s", shorten(str(run), 100), by, extra=ids({"id": run.task_id}))

@@ -5,6 +5,7 @@ Sessions that have ended go at once, whatever is kept of the runs.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
@@ -20,6 +21,9 @@ from django_q.models import Schedule
 from .models import MailAsked, Run, Sweep, Upload, notes
 from .queue import retention as queue
 from .queue.retention import Pruned, Removed
+from .queue.text import number_of
+
+log = logging.getLogger(__name__)
 
 #: The function that the schedule calls, by the name that a migration gave it.
 SCHEDULED = "compute.retention.prune_a_share"
@@ -41,11 +45,19 @@ def prune_a_share() -> dict[str, int]:
 
 
 def prune(
-    days: float, seconds: float | None = None, ease: float = GENTLE, dry: bool = False
+    days: float,
+    seconds: float | None = None,
+    ease: float = GENTLE,
+    dry: bool = False,
+    by: str = "the schedule",
 ) -> Pruned:
     """Remove what ended so many days ago; 0 days keep it for ever. At most for `seconds`, see
-    `queue.prune`."""
-    return queue.prune(steps(days, dry), seconds, ease)
+    `queue.prune`. How many runs that were is logged, and by whom."""
+    pruned = queue.prune(steps(days, dry), seconds, ease)
+    if pruned.removed["runs"] and not dry:
+        runs = number_of(pruned.removed["runs"], "run")
+        log.info("deleted: %s that ended over %g days ago, by %s", runs, days, by)
+    return pruned
 
 
 def steps(days: float, dry: bool = False) -> Iterator[Removed]:

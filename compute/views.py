@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from django.conf import settings
+from django.forms import Form
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django_q.tasks import async_task
@@ -16,7 +17,7 @@ from . import chunking, tasks
 from .computation import Computation
 from .computations import all_computations, own_computations
 from .computations.sums import BUGGY_SUM, SUM, title
-from .forms import ChunkSizeForm, form_for
+from .forms import form_for
 from .models import Progress, Run
 from .models.plans import best_chunk_size, run_of, shared
 from .queue.fanout import async_iter
@@ -59,7 +60,7 @@ class SumFormView(ComputationFormView):
     template = "compute/home.html"
     computation = SUM
 
-    def context(self, form: ChunkSizeForm) -> dict[str, Any]:
+    def context(self, form: Form) -> dict[str, Any]:
         return {
             "form": form,
             "sync_max": settings.SUM_SYNC_MAX_N,
@@ -110,7 +111,7 @@ class SumView(SumFormView):
     chunked = False
     starts_work = True
 
-    def form_valid(self, form: ChunkSizeForm) -> HttpResponse:
+    def form_valid(self, form: Form) -> HttpResponse:
         n = form.cleaned_data["n"]
         if n > settings.SUM_SYNC_MAX_N > 0:
             form.add_error(
@@ -138,7 +139,7 @@ class SumStartView(SumFormView, StartView):
 
     check = "sum-async-progress"
 
-    def plan(self, form: ChunkSizeForm) -> Callable[[], Run]:
+    def plan(self, form: Form) -> Callable[[], Run]:
         return partial(self.start, **form.cleaned_data)
 
     def start(self, *args: Any, **kwargs: Any) -> Run:

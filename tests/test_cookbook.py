@@ -145,7 +145,7 @@ IN_ONE_PROCESS = """
 import hashlib, json
 from compute import shapes, values
 from compute.computations import all_computations
-from compute.forms import filled_in
+from compute.forms import filled_in, parameters_of
 from compute.trying import called
 from django.http import QueryDict
 
@@ -160,7 +160,7 @@ def plain(result):
     return values.plain_data(result)
 
 computation = all_computations()["NAME"]
-parameters = filled_in(computation, QueryDict("GIVEN")).parameters
+parameters = parameters_of(filled_in(computation, QueryDict("GIVEN")))
 chunks = computation.cut(SIZE, **parameters)
 results = (called(computation, each, SEED, place) for place, each in enumerate(chunks))
 print(json.dumps(plain(computation.combine(results))))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -361,6 +362,33 @@ def test_chance_and_what_is_awaited_are_not_wrong(fields: dict[str, Any]) -> Non
 )
 def test_chance_has_to_reach_the_function(fields: dict[str, Any], said: list[str]) -> None:
     assert of(**fields) == said
+
+
+def one_by_one(*args: Any, **kwargs: Any) -> Iterator[Any]:
+    yield args, kwargs
+
+
+async def later_one_by_one(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+    yield args, kwargs
+
+
+@pytest.mark.parametrize(
+    "yields", [one_by_one, later_one_by_one, functools.partial(later_one_by_one)]
+)
+def test_what_yields_is_wrong_for_a_generator_is_no_result(yields: Any) -> None:
+    said = "has a `yield`, so that it returns a generator."
+    assert of(function=yields) == [f"W004: `function` {said}"]
+    for what in ("title", "length", "cut", "combine", "show"):
+        assert of(**{what: yields}) == [f"W005: `{what}` {said}"]
+
+
+@pytest.mark.parametrize("method", ["clean_seed", "clean_chunk_size"])
+def test_a_form_cleans_no_field_of_the_sites(method: str) -> None:
+    form = type("CleaningForm", (PRIMES.form,), {method: lambda self: "mine"})
+    field = method.removeprefix("clean_")
+    said = f"W006: `form` has a method {method}, and the field {field} is the site's."
+    assert of(form=form, seed=True, function=darts, sample=None) == [said]
+    assert of(form=form) == ([said] if field == "chunk_size" else [])
 
 
 @pytest.mark.parametrize("seed", [True, False])

@@ -16,7 +16,16 @@ from compute.chance import MOST
 from compute.chunking import MAX_CHUNKS, ranges, smallest_chunk_size
 from compute.computation import ComputationError
 from compute.computations.sums import BUGGY_SUM, SUM, SumForm
-from compute.forms import ChunkSizeForm, Shown, filled_in, form_for, shown
+from compute.forms import (
+    Shown,
+    filled_in,
+    form_for,
+    given_in,
+    names_of_site,
+    parameters_of,
+    seed_of,
+    shown,
+)
 from compute.given import as_data
 from tests.digits import LIMIT, NUMBERS, is_plain
 
@@ -103,9 +112,9 @@ CHOOSING = replace(BUGGY_SUM, name="choosing", form=ChoosingForm)
 def test_a_form_is_filled_in_with_what_is_left_out() -> None:
     assert not filled_in(CHOOSING).is_bound
     form = filled_in(CHOOSING, as_data({}))
-    assert form.parameters == {"kind": "a", "loud": False}
-    assert form.given == {"kind": ["a"], "loud": ["false"]}
-    assert filled_in(CHOOSING, as_data({}), boxes=True).parameters["loud"] is True
+    assert parameters_of(form) == {"kind": "a", "loud": False}
+    assert given_in(form) == {"kind": ["a"], "loud": ["false"]}
+    assert parameters_of(filled_in(CHOOSING, as_data({}), boxes=True))["loud"] is True
     assert filled_in(CHOOSING, as_data({"kind": [""]})).errors
 
 
@@ -119,7 +128,7 @@ class ReorderingForm(forms.Form):
 
 def test_parameters_stand_in_the_order_of_the_fields_whatever_clean_makes_of_them() -> None:
     form = filled_in(replace(CHOOSING, form=ReorderingForm), as_data({"a": ["5"], "b": ["6"]}))
-    assert list(form.parameters.items()) == [("a", 50), ("b", 6), ("more", 1)]
+    assert list(parameters_of(form).items()) == [("a", 50), ("b", 6), ("more", 1)]
 
 
 def test_a_row_of_the_database_is_no_parameter() -> None:
@@ -138,8 +147,7 @@ def test_what_cleans_to_no_fields_is_its_authors_mistake() -> None:
 
 
 def drawn_of(**fields: forms.Field) -> list[Shown]:
-    kind = type("AnyForm", (ChunkSizeForm,), {**fields, "chunk_size": None, "computation": SUM})
-    return shown(kind())
+    return shown(SUM, type("AnyForm", (forms.Form,), fields)())
 
 
 def test_a_field_is_drawn_with_its_label_and_its_help_tied_to_it() -> None:
@@ -222,9 +230,9 @@ def test_chance_has_a_field_for_its_seed_which_its_own_form_never_sees() -> None
         {"n": "5", "seed": str(MOST), "chunk_size": "2"}
     )
     assert form.is_valid()
-    assert (form.parameters, form.seed_given) == ({"n": 5}, MOST)
+    assert (parameters_of(form), seed_of(form)) == ({"n": 5}, MOST)
     assert form.cleaned_data == {"n": 5, "seed": MOST, "chunk_size": 2}
-    assert form.given == {"n": ["5"]}
+    assert given_in(form) == {"n": ["5"]}
     assert seen == [{"n": 5}]
 
 
@@ -232,7 +240,7 @@ def test_chance_has_a_field_for_its_seed_which_its_own_form_never_sees() -> None
 def test_a_seed_may_be_left_out(data: dict[str, str]) -> None:
     form = form_for(SEEDED)({"n": "5", **data})
     assert form.is_valid()
-    assert form.seed_given is None
+    assert seed_of(form) is None
 
 
 @pytest.mark.parametrize("seed", ["-1", "1.5", "x", "١", str(MOST + 1), "9" * 5_000])
@@ -254,5 +262,50 @@ def test_there_is_none_without_chance_nor_where_many_runs_are_started() -> None:
 def test_a_field_of_that_name_stays_its_computations_own() -> None:
     form = form_for(replace(SUM, form=OwnSeedForm))({"n": "5", "seed": "7"})
     assert form.is_valid()
-    assert (form.parameters, form.seed_given) == ({"n": 5, "seed": 7}, None)
-    assert form.given == {"n": ["5"], "seed": ["7"]}
+    assert (parameters_of(form), seed_of(form)) == ({"n": 5, "seed": 7}, None)
+    assert given_in(form) == {"n": ["5"], "seed": ["7"]}
+
+
+# --- beside any class of an author's ------------------------------------------------------------
+
+
+class CrowdedForm(SumForm):
+    """Has methods and attributes by the names of all that the site asks of a form."""
+
+    chunk_size = seed = "mine"
+    own = computation = chunked = "mine"
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.given = self.parameters_of = self.names_of_site = "mine"
+
+    def parameters(self) -> int:
+        return int(self.cleaned_data["n"])
+
+    def seed_given(self) -> str:
+        return self.chunk_size + self.seed + self.own + self.computation + self.given
+
+    def clean(self) -> dict[str, Any]:
+        assert self.seed_given() == "mine" * 5
+        return {**self.cleaned_data, "n": self.parameters() + 1}
+
+
+CROWDED = replace(SUM, form=CrowdedForm, seed=True)
+
+
+def test_names_of_an_author_are_in_nobodys_way() -> None:
+    form = filled_in(CROWDED, as_data({"n": ["5"], "chunk_size": ["2"], "seed": ["7"]}))
+    assert form.is_valid(), form.errors
+    assert (parameters_of(form), given_in(form), seed_of(form)) == ({"n": 6}, {"n": ["5"]}, 7)
+    assert form.cleaned_data["chunk_size"] == 2
+    assert names_of_site(form) == ["chunk_size", "seed"]
+    assert [each.name for each in shown(CROWDED, form)] == ["n", "chunk_size", "seed"]
+    bare = filled_in(CROWDED, as_data({"n": ["5"]}), chunked=False)
+    assert (parameters_of(bare), names_of_site(bare)) == ({"n": 6}, [])
+
+
+def test_the_site_adds_one_name_to_a_form_and_calls_what_was_there() -> None:
+    kind = form_for(CROWDED)
+    added = vars(kind).keys() - vars(CrowdedForm).keys() - vars(type("Bare", (SumForm,), {})).keys()
+    assert added <= {"clean"}
+    assert kind.__mro__[1] is CrowdedForm

@@ -35,14 +35,29 @@ def test_everything_of_a_run_goes_and_nothing_of_others() -> None:
     run = started("/split-sum-start/", n=20, chunk_size=5)
     run_jobs()
     run.refresh_from_db()
-    remove_run(run)
+    remove_run(run, "me")
     assert counts() == before
     other.refresh_from_db()
     assert other.result == 55
 
 
+def test_the_log_tells_by_whom(caplog: pytest.LogCaptureFixture) -> None:
+    run = started("/sum-start/", n=10)
+    run_jobs()
+    run.refresh_from_db()
+    Run.objects.update(state=Run.State.IN_PROGRESS)
+    with caplog.at_level("INFO", logger="compute.removal"):
+        with pytest.raises(NotYetError):
+            remove_run(run, "ann")
+        Run.objects.update(state=Run.State.DONE)
+        remove_run(run, "ann")
+    (told,) = [each for each in caplog.records if each.name == "compute.removal"]
+    assert told.getMessage() == "deleted: sum 1–10, by ann"
+    assert (vars(told)["task"], vars(told)["group"]) == (run.task_id, run.task_id)
+
+
 def test_a_failed_run_goes_with_its_failures(run_with_a_failure: Run) -> None:
-    remove_run(run_with_a_failure)
+    remove_run(run_with_a_failure, "me")
     assert set(counts().values()) == {0}
 
 
@@ -55,7 +70,7 @@ def test_what_is_large_goes_by_the_pruning_that_is_called_for() -> None:
     later = timezone.now() + timedelta(hours=1)
     Schedule.objects.filter(func=SCHEDULED).update(next_run=later)
     run.refresh_from_db()
-    remove_run(run)
+    remove_run(run, "me")
     assert Schedule.objects.get(func=SCHEDULED).next_run <= timezone.now()
     content.refresh_from_db()
     assert content.holder == ""
@@ -69,7 +84,7 @@ def test_a_run_that_is_retried_at_this_moment_stays() -> None:
     run.refresh_from_db()
     Run.objects.update(state=Run.State.IN_PROGRESS)
     with pytest.raises(NotYetError, match="gone on with this run"):
-        remove_run(run)
+        remove_run(run, "me")
     assert Run.objects.exists()
 
 
@@ -79,9 +94,9 @@ def test_workers_that_are_being_stopped_have_to_find_their_jobs() -> None:
     run.cancel("me")
     run.refresh_from_db()
     with pytest.raises(NotYetError, match="in a few seconds"):
-        remove_run(run)
+        remove_run(run, "me")
     Job.objects.update(finished_at=Now() - STOPPING)
-    remove_run(run)
+    remove_run(run, "me")
     assert not Job.objects.exists()
 
 
@@ -95,10 +110,10 @@ def test_a_part_of_it_that_is_at_work_is_stopped_first() -> None:
     run.refresh_from_db()
     assert run.state == Run.State.DONE
     with pytest.raises(NotYetError, match="in a few seconds"):
-        remove_run(run)
+        remove_run(run, "me")
     assert Job.objects.get(pk=task_id).state == JobState.CANCELLED
     Job.objects.filter(pk=task_id).update(finished_at=Now() - STOPPING)
-    remove_run(run)
+    remove_run(run, "me")
     assert set(counts().values()) == {0}
 
 
@@ -110,11 +125,11 @@ def test_a_comparison_is_removed_with_its_last_run_and_not_cut_short() -> None:
     run_jobs()
     Sweep.objects.update(ended=False)
     with pytest.raises(NotYetError, match="when all have ended"):
-        remove_run(Run.objects.latest("pk"))
+        remove_run(Run.objects.latest("pk"), "me")
     Sweep.objects.update(ended=True)
     for run in Run.objects.all():
         assert Sweep.objects.exists()
-        remove_run(run)
+        remove_run(run, "me")
     assert not Sweep.objects.exists()
 
 
@@ -126,7 +141,7 @@ def test_a_file_goes_with_the_last_run_that_reads_it() -> None:
     run_jobs()
     for left, run in enumerate(Run.objects.all()):
         Schedule.objects.filter(func=SCHEDULED).update(next_run=later)
-        remove_run(run)
+        remove_run(run, "me")
         assert Upload.objects.exists() == (left == 0)
         is_called_for = Schedule.objects.get(func=SCHEDULED).next_run < later
         assert is_called_for == (left == 1)

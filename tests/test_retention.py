@@ -248,6 +248,18 @@ def test_many_windows_and_batches(db: None, monkeypatch: pytest.MonkeyPatch) -> 
     assert set(Job.objects.values_list("group", flat=True)) == {kept.task_id, kept.combine_id}
 
 
+def test_the_log_says_how_many_runs_went_and_by_whom(
+    db: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    a_run()
+    with caplog.at_level("INFO", logger="compute.retention"):
+        prune(dry=True)
+        prune(by="the operator")
+        prune()
+    told = [each.getMessage() for each in caplog.records if each.name == "compute.retention"]
+    assert told == ["deleted: 1 run that ended over 30 days ago, by the operator"]
+
+
 # --- a request that found the run just before it was removed ---------------------------------
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from django import forms
 from django.contrib.humanize.templatetags.humanize import intword
 from django.core.management import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, InterfaceError, OperationalError
@@ -15,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ..computation import Computation, ComputationError
-from ..forms import ChunkSizeForm, filled_in
+from ..forms import filled_in, given_in
 from ..given import Given, as_data, storable
 from ..models import Run, RunQuerySet
 from ..models.notes import refresh
@@ -65,7 +66,7 @@ class RunCommand(MigratedCommand):
             help="print a table whole, as JSON, and not its first rows",
         )
 
-    def form(self, computation: Computation, data: Given) -> ChunkSizeForm:
+    def form(self, computation: Computation, data: Given) -> forms.Form:
         """The computation's form, filled in; CommandError if it refuses the data, or fails."""
         if not all(text == storable(text) for values in data.values() for text in values):
             raise CommandError("A value is no text: it holds bytes that are no UTF-8.")
@@ -79,7 +80,7 @@ class RunCommand(MigratedCommand):
         return form
 
     def finish(
-        self, form: ChunkSizeForm, plan: Callable[[], Plan], priority: str, as_json: bool = False
+        self, form: forms.Form, plan: Callable[[], Plan], priority: str, as_json: bool = False
     ) -> None:
         """Start the planned run, follow it to its end and print its result. Ctrl-C leaves it
         going."""
@@ -87,7 +88,7 @@ class RunCommand(MigratedCommand):
             run = plan()._replace(priority=priority).start()
         except ComputationError as error:
             raise CommandError(str(error)) from error
-        run.given = form.given
+        run.given = given_in(form)
         Run.objects.filter(pk=run.pk).update(given=run.given)
         use(run)
         if run.seed is not None:

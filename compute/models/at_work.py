@@ -11,11 +11,13 @@ from django.db.models.expressions import RawSQL
 from django.db.models.functions import Now
 
 from ..queue.models import Job
+from ..queue.progress import LEAST
 
 #: In the words of the index of what nodes hold, or SQLite would read all that they ever had.
 HELD = "state IN ('queued', 'running') AND state = 'running'"
-#: The least that a task takes, in seconds.
-LEAST_S = 0.001
+#: The least and the most that a task takes, in seconds: what is said to take over thirty years
+#: is said by odd code, and has to stay a number when it is added up.
+LEAST_S, MOST_S = 0.001, 1e9
 #: For how much of the time that it has run a task runs on at least, as far as anybody knows.
 ON = 0.1
 
@@ -28,8 +30,8 @@ class Task(NamedTuple):
 
     def left(self, mean: float) -> float:
         """Seconds."""
-        if self.progress:
-            return self.elapsed * (1 - self.progress) / self.progress
+        if self.progress >= LEAST:
+            return min(MOST_S, self.elapsed * (1 - self.progress) / self.progress)
         return max(mean - self.elapsed, ON * self.elapsed)
 
 
@@ -55,4 +57,4 @@ def mean_of(prior: float | None, ended: int, spent: float, at_work: list[Task]) 
     mean = (spent + (prior or 0.0)) / (ended + (prior is not None))
     if at_work and not ended:
         mean = max(mean, sum(task.elapsed for task in at_work) / len(at_work))
-    return max(LEAST_S, mean)
+    return min(MOST_S, max(LEAST_S, mean))

@@ -19,6 +19,7 @@ from ..computation import Computation
 from ..queue.models import Node
 from ..queue.overview import Use
 from .asked import as_kept
+from .at_work import MOST_S
 from .run import Run
 from .speed import speed_of
 
@@ -82,7 +83,7 @@ def cost_of(
             size = chunk_size or chunking.best_chunk_size(length, known, workers)[0]
             chunks = -(-length // size)
         if speed:
-            seconds = length / speed
+            seconds = min(MOST_S, length / speed)
     if seconds is None:
         seconds = as_lately(computation, chunks)
     return Cost(1, chunks, seconds, kept(chunks, parameters), speed, computation.unit, field)

@@ -19,7 +19,7 @@ from ..queue.models import Flow, Job, JobState, Node
 from ..queue.overview import Pace
 from ..queue.sharing import Client, Pause
 from ..queue.tally import DONE, FAILED, SECONDS, totals
-from .at_work import mean_of, tasks_at_work
+from .at_work import MOST_S, mean_of, tasks_at_work
 from .fluid import Line, curve
 from .forecast import Forecast, forecast, forecasts
 from .play import BILLED_S
@@ -135,7 +135,7 @@ class Standing:
 
     def told(self, found: Forecast, sharers: int, known: bool = True) -> Outlook:
         age = time.monotonic() - self.at
-        starts, ends = (None if s is None else max(0.0, s - age) for s in found[:2])
+        starts, ends = (None if s is None or s > MOST_S else max(0.0, s - age) for s in found[:2])
         return Outlook(starts, ends if known else None, found.workers / self.workers, sharers)
 
     def outlook(self, pk: int, line: Line, known: bool = True) -> Outlook:

@@ -9,7 +9,7 @@ from django_q.conf import Conf
 from django_q.humanhash import humanize
 
 from . import packages
-from .call import Call, default_name
+from .call import Call, check_returns, default_name
 from .in_request import InRequest
 from .models import Job
 from .text import shorten, shown, storable
@@ -32,6 +32,7 @@ def prepare(sender: Any, task: dict[str, Any], **kwargs: Any) -> None:
     if task.get("cached"):
         task["cached"] = False  # results are rows, there is no cache
     func = task["func"]
+    check_returns(func)
     call = task["func"] = func if isinstance(func, Call) else Call(func)
     if task["name"].count("-") == 3 and task["name"] == humanize(task["id"]):  # nobody's choice
         task["name"] = default_name(call, task["args"], task["kwargs"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import pydoc
 from collections.abc import Callable
 from typing import Any
@@ -82,6 +83,22 @@ def function_of(found: Any) -> Callable[..., Any]:
     be called."""
     function: Callable[..., Any] = found if callable(found) else getattr(found, "func", found)
     return function
+
+
+def is_generator(func: object) -> bool:
+    """Whether what a call of it returns is a generator, of a `def` or an `async def`."""
+    func = func if callable(func) else getattr(func, "func", func)
+    return inspect.isgeneratorfunction(func) or inspect.isasyncgenfunction(func)
+
+
+def check_returns(func: object) -> None:
+    """TypeError for a function whose result can't be kept; one that is given by its path is not
+    looked at."""
+    if is_generator(func):
+        raise TypeError(
+            f"{getattr(func, '__qualname__', shown(func))} has a `yield`, so that it returns a "
+            "generator, which can't be kept; let it return a list"
+        )
 
 
 def label(func: object) -> str:

@@ -88,6 +88,16 @@ def in_order(group: str, state: str = "") -> Iterator[Chunk]:
         last = page[-1].number
 
 
+def part(group: str, state: str, start: int, count: int) -> list[Chunk]:
+    """So many of them after the first `start`, in the same order; PAGE at most."""
+    jobs = Job.objects.filter(group=group)
+    if state:
+        jobs = jobs.filter(state=state)
+    # First which they are: sorting is to take no payload along.
+    pks = jobs.order_by("position").values_list("pk", flat=True)[start : start + count]
+    return chunks_of(Job.objects.filter(pk__in=list(pks)))
+
+
 def chunks_of(jobs: models.QuerySet[Job]) -> list[Chunk]:
     """The first PAGE of these jobs, in three statements."""
     columns = ("pk", "position", "state", "attempt", "node__name", "worker", "progress")

@@ -16,7 +16,7 @@ from django_q.tasks import async_task
 
 from . import packages
 from .broker import DatabaseBroker, filled
-from .call import Call, default_name, label
+from .call import Call, check_returns, default_name, label
 from .engines import Share
 from .models import Job, JobState
 from .results import STORED, decoded
@@ -86,6 +86,7 @@ def async_iter(func: str | Callable[..., Any], args_iter: Sequence[Any], **kwarg
     share = getattr(broker, "share", None) or Share("", "")
     collector = options["broker"] = Collector(broker.list_key)
     group = options["group"] = uuid4().hex
+    check_returns(func)
     call = Call(func)  # resolved once, not for each task
     total, sync = len(args_iter), options.get("sync", Conf.SYNC)
     with transaction.atomic():

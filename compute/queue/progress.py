@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+#: A part of a task that is smaller tells nothing of how long the rest takes.
+LEAST = 0.0001
+
 #: Where this worker's guard reads it, as `progress`; None outside of a worker.
 _slot: Any = None
 
@@ -11,7 +14,8 @@ _slot: Any = None
 def report(fraction: float) -> None:
     """Say how much of this call is done, from 0 to 1; it costs less than a microsecond.
 
-    The node writes it down about once a second. Outside of a worker nobody listens.
+    Less than LEAST counts as nothing. The node writes it down about once a second. Outside of a
+    worker nobody listens.
     """
     if _slot is not None:
         _slot.progress = fraction

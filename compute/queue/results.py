@@ -110,14 +110,29 @@ def plain_result(task_id: str) -> tuple[Any] | None:
     tuple, set or dict of these.
     """
     stored = Job.objects.filter(pk=task_id, state=JobState.DONE).values_list(BEGUN).first()
+    return None if stored is None else plainly(*stored)
+
+
+def plain_in_order(group: str) -> Iterator[tuple[str, int, tuple[Any] | None]]:
+    """Of each job of a group that is done its id, its place, and its result in the same way.
+
+    Between two pages no cursor is open and no transaction, however long the caller takes.
+    """
+    last, done = -1, Job.objects.filter(group=group, state=JobState.DONE).order_by("position")
+    columns = done.values_list("pk", "position", BEGUN)
+    while page := list(columns.filter(position__gt=last)[:PAGE]):
+        last = page[-1][1]
+        for task_id, position, stored in page:
+            yield task_id, position, plainly(stored)
+
+
+def plainly(stored: str | None) -> tuple[Any] | None:
     if stored is None:
-        return None
-    if stored[0] is None:
         return (None,)
-    if len(stored[0]) > SHORT_CHARS:
+    if len(stored) > SHORT_CHARS:
         return None
     try:
-        result = plain(stored[0])
+        result = plain(stored)
     except Exception:  # whatever is no plain data, or no pickle
         return None
     return None if isinstance(result, Reference) else (result,)

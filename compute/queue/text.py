@@ -4,10 +4,13 @@ numbers of things in words."""
 from __future__ import annotations
 
 import traceback
+from collections.abc import Iterator
 from typing import Any
 
 #: Characters of an error's report at most.
 LONGEST = 1_000_000
+#: Errors of a group that are named in a line, and characters of each, and of the group's own words.
+NAMED_ERRORS, NAMED_CHARS = 3, 110
 
 
 def shown(value: Any) -> str:
@@ -34,11 +37,32 @@ def storable(text: str) -> str:
 
 
 def message_of(error: BaseException) -> str | None:
-    """An error's own words; None if it can't even say them."""
+    """An error's own words; None if it can't even say them. A group's are followed by the first
+    errors in it: its own tell their number alone."""
     try:
-        return str(error)
+        own = str(error)
     except Exception:  # whatever a __str__ may raise
-        return None
+        own = None
+    if not isinstance(error, BaseExceptionGroup):
+        return own
+    within = list(errors_in(error))
+    named = [shorten(one_line(each), NAMED_CHARS) for each in within[:NAMED_ERRORS]]
+    if more := len(within) - len(named):
+        named.append(f"and {more:,} more")
+    words = "; ".join(named)
+    return f"{shorten(own, NAMED_CHARS)}: {words}" if own else words
+
+
+def errors_in(group: BaseExceptionGroup[Any]) -> Iterator[BaseException]:
+    """The errors in a group, and in groups in it, which are none themselves."""
+    ahead: list[BaseException] = [group]
+    while ahead:
+        error = ahead.pop()
+        if isinstance(error, BaseExceptionGroup):
+            # Not by the name, which a class of its own may give to anything.
+            ahead += reversed(BaseExceptionGroup.exceptions.__get__(error))
+        else:
+            yield error
 
 
 def report_of(error: BaseException) -> str:
@@ -66,7 +90,8 @@ def of_bearable_length(report: str) -> str:
 
 
 def one_line(error: BaseException) -> str:
-    """An error as one line of at most 500 characters: class and message."""
+    """An error as one line of at most 500 characters: class and message. Of a group it names the
+    first errors, too."""
     message = " ".join((message_of(error) or "")[:5000].split())
     name = type(error).__name__
     return shorten(f"{name}: {message}" if message else name, 500)

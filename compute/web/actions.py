@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.forms import Form
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.urls import reverse
 
 from ..computation import DoesNotFitError
 from ..computations import all_computations
-from ..forms import ChunkSizeForm, filled_in
+from ..forms import filled_in, given_in, names_of_site, parameters_of
 from ..given import as_data, of_form
 from ..models import Run, Sweep, as_kept, plans, retries
 from ..models.estimates import Cost, cost_of, cost_of_sweep
@@ -132,7 +133,7 @@ class AgainView(OfRunView):
             own["seed"] = asked.get("seed", str(self.run.seed))
         return as_data(self.run.filled_in(), **own)
 
-    def form_valid(self, form: ChunkSizeForm) -> HttpResponse:
+    def form_valid(self, form: Form) -> HttpResponse:
         try:
             self.computation.check_fit(form, self.run.parameters)
         except DoesNotFitError as error:
@@ -140,14 +141,14 @@ class AgainView(OfRunView):
             return self.refuse_form(form, 400)
         return super().form_valid(form)
 
-    def context(self, form: ChunkSizeForm) -> dict[str, Any]:
+    def context(self, form: Form) -> dict[str, Any]:
         return {
             **run_context(self.request, self.run, refresh(self.run)),
             **rest_context(self.request, self.run),
             "refused": self.refused(form),
         }
 
-    def refused(self, form: ChunkSizeForm) -> dict[str, Any]:
+    def refused(self, form: Form) -> dict[str, Any]:
         """The chunk size and the seed that were given, what is wrong with each, and elsewhere."""
         with self.computation.blaming("form"):
             refusal = refusal_of(form)
@@ -155,7 +156,7 @@ class AgainView(OfRunView):
         fields = dict(refusal.fields) if refusal else {}
         own = {
             name: {"given": form.data.get(name, ""), "why": fields.pop(name, "")}
-            for name in form.own
+            for name in names_of_site(form)
         }
         return {
             **own,
@@ -195,7 +196,7 @@ class ChunkSizesView(ComputationFormView):
     def given(self) -> QueryDict:
         return as_data(self.run.filled_in()) if self.run else super().given()
 
-    def form_valid(self, form: ChunkSizeForm) -> HttpResponse:
+    def form_valid(self, form: Form) -> HttpResponse:
         if self.request.method == "POST":
             return self.start(form)
         context = self.context(form)
@@ -209,7 +210,7 @@ class ChunkSizesView(ComputationFormView):
         template = "compute/_chunk_sizes.html" if self.request.htmx else self.template
         return page_or_json(self.request, template, context, data)
 
-    def start(self, form: ChunkSizeForm) -> HttpResponse:
+    def start(self, form: Form) -> HttpResponse:
         if not may_start(self.request):
             return refuse_nameless(self.request)
         context = self.context(form)
@@ -218,28 +219,28 @@ class ChunkSizesView(ComputationFormView):
             return self.refuse_form(form, 400)
         if not context["sweeping"]:
             sizes = context["sizes"]
-            plan = plans.plan(self.computation, form.parameters, sizes[0])
-            first = cost_of(self.computation, form.parameters, sizes[0])
-            cost = cost_of_sweep(self.computation, form.parameters, sizes)
+            plan = plans.plan(self.computation, parameters_of(form), sizes[0])
+            first = cost_of(self.computation, parameters_of(form), sizes[0])
+            cost = cost_of_sweep(self.computation, parameters_of(form), sizes)
             try:
                 with within_limits(self.request, cost):
                     sweep = Sweep.objects.create(
                         computation=self.computation.name,
-                        parameters=as_kept(form.parameters),
-                        given=form.given,
+                        parameters=as_kept(parameters_of(form)),
+                        given=given_in(form),
                         sizes=sizes,
                     )
                     own(self.request, sweep)
                     sweep.start(plan, first)
             except TooMuch as error:
                 return self.refuse_too_much(form, error)
-            context["query"] = query_of(form.given, sweep.run_set.first())
+            context["query"] = query_of(given_in(form), sweep.run_set.first())
         address = reverse("chunk-sizes", args=[self.computation.name])
         return reply_with(self.request, f"{address}?{context['query']}", {}, name="chunk_sizes")
 
-    def context(self, form: ChunkSizeForm) -> dict[str, Any]:
+    def context(self, form: Form) -> dict[str, Any]:
         return {
-            **form_context(form),
+            **form_context(self.computation, form),
             "computation": self.computation,
             **site_context(self.request),
             **sweep_context(self.request, self.computation, form),

@@ -17,6 +17,7 @@ from django.core.files.uploadedfile import UploadedFile
 from django.db import models
 from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Greatest
+from django.forms import Form
 from django.http import HttpRequest, QueryDict
 from django.utils import timezone
 
@@ -27,7 +28,7 @@ from ..models import Upload, UploadQuerySet
 from ..models.upload import keep
 from ..queue.room import FullError
 from .base import parameters
-from .bodies import MIB, too_large
+from .bodies import MIB, NO_FILES, too_large
 from .clients import client_of
 from .limits import RETRY_AT_MOST_S, TooMuch, check_kept
 from .owners import listed
@@ -103,7 +104,7 @@ def known(request: HttpRequest, texts: list[str]) -> list[str]:
 def kept(request: HttpRequest, field: str, file: UploadedFile[Any]) -> Upload:
     """An upload of a file that came whole, in a form."""
     size, name, media_type = file.size or 0, file.name or "", file.content_type or ""
-    if size > settings.MAX_UPLOAD_MB * MIB:
+    if not settings.MAX_UPLOAD_MB or size > settings.MAX_UPLOAD_MB * MIB:
         raise NotTaken(field, too_large(), 413, {})
     try:
         check(request, size)
@@ -111,6 +112,13 @@ def kept(request: HttpRequest, field: str, file: UploadedFile[Any]) -> Upload:
     except (TooMuch, FullError) as error:
         seconds = getattr(error, "retry_after", RETRY_AT_MOST_S)
         raise NotTaken(field, str(error), 429, {"Retry-After": str(seconds)}) from error
+
+
+def say_where_none_is_taken(form: Form) -> None:
+    """Say so of each field that lacks its file, where nobody can give one."""
+    for name in [] if settings.MAX_UPLOAD_MB else files.names_in(form):
+        if form.has_error(name, "required"):
+            form.errors[name] = form.error_class([NO_FILES])
 
 
 # --- whose an upload is -------------------------------------------------------------------

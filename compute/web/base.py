@@ -56,12 +56,15 @@ def parameters(request: HttpRequest) -> QueryDict:
 
 def find_run(request: HttpRequest, name: str = "task_id") -> Run | HttpResponse:
     """The run that the request means, by a parameter of this name, or a refusal if there is none
-    for this client."""
+    for this client. Where the address names a computation, it is one of that name's, which need
+    not be declared any more."""
     task_id = parameters(request).get(name, "")
     if not task_id:
         return refuse(request, 400, "Give the task_id that starting the run returned.")
     known = re.fullmatch(r"[0-9a-f]{32}", task_id)
-    run = reachable(request).filter(task_id=task_id).first() if known else None
+    match = request.resolver_match
+    named = {"computation": match.kwargs["name"]} if match and "name" in match.kwargs else {}
+    run = reachable(request).filter(task_id=task_id, **named).first() if known else None
     return run or refuse_unknown(request)
 
 

@@ -21,6 +21,7 @@ from .replies import bad_request, refuse
 MIB = 1024 * 1024
 #: What Django reads a form of.
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+NO_FILES = "This site takes no files (MAX_UPLOAD_MB is 0)."
 NO_FORM = "This body is no form; send it as one: curl -d name=value, or -F name=value."
 
 
@@ -41,9 +42,11 @@ class BodyMiddleware:
         # Python refuses to make a number of thousands of digits.
         length = int(said) if len(said) <= 15 else 10**15
         if length > settings.MAX_BODY_KB * 1024:
-            if not takes_files(request):
+            if not asks_for_files(request):
                 say = f"This is too long: a request's body may have {settings.MAX_BODY_KB:,} KB."
                 return refuse(request, 413, say)
+            if not settings.MAX_UPLOAD_MB:
+                return refuse(request, 413, NO_FILES)
             if "chunked" in request.headers.get("Transfer-Encoding", "").lower():
                 return refuse(request, 413, too_long_in_chunks())
             if length > settings.MAX_UPLOAD_MB * MIB + settings.MAX_BODY_KB * 1024:
@@ -68,6 +71,8 @@ class BodyMiddleware:
 
 
 def too_large() -> str:
+    if not settings.MAX_UPLOAD_MB:
+        return NO_FILES
     return (
         f"This is too long: a file may have {settings.MAX_UPLOAD_MB:g} MB here (MAX_UPLOAD_MB); "
         "give a smaller one."
@@ -81,11 +86,9 @@ def too_long_in_chunks() -> str:
     )
 
 
-def takes_files(request: HttpRequest) -> bool:
-    """Whether its view says so, by a function `takes_files` of the request and what its address
-    has. A site without uploads takes none."""
-    if not settings.MAX_UPLOAD_MB:
-        return False
+def asks_for_files(request: HttpRequest) -> bool:
+    """Whether its view says that there may be some, by a function `takes_files` of the request and
+    what its address has. A site without uploads asks, too, to refuse them in words."""
     try:
         match = request.resolver_match or resolve(request.path_info)
     except Resolver404:
@@ -106,7 +109,7 @@ class PutAside(FileUploadHandler):
 
     def new_file(self, *args: Any, **kwargs: Any) -> None:
         super().new_file(*args, **kwargs)
-        if self.request is None or not takes_files(self.request):
+        if self.request is None or not asks_for_files(self.request):
             raise SkipFile
         self.file = SpooledTemporaryFile(max_size=MIB)  # noqa: SIM115 - the request closes it
 

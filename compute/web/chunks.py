@@ -1,4 +1,4 @@
-"""A run's chunks: the page of each, and the list of all to take away."""
+"""A run's chunks: the page of each, and the list of all."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
 from ..models import Run
 from ..queue import chunks
@@ -15,10 +15,11 @@ from ..queue.models import JobState
 from ..values import as_json
 from .base import ReplyView, find_run, parameters
 from .formats import FORMATS, batches, cell_of
-from .pacing import in_time
-from .pages.chunk import chunk_context, chunk_data, result_data
-from .replies import of_two_shapes, page_or_json, refuse, wants_page
-from .sending import disposition
+from .listing import Listing, taken
+from .pages.chunk import chunk_context, chunk_data, named, result_data
+from .pages.chunks import chunks_context, chunks_data, page_with, part_of
+from .replies import page_or_json, refuse, wants_page
+from .sending import NotThere
 
 
 class ChunkView(ReplyView):
@@ -35,7 +36,7 @@ class ChunkView(ReplyView):
         if chunk is None:
             return refuse(request, 404, there_are(run))
         if wants_page(request):
-            context = chunk_context(request, run, chunk)
+            context = {**chunk_context(request, run, chunk), "all_at": page_with(run, chunk.number)}
             return page_or_json(request, "compute/chunk.html", context, {})
         data = {**chunk_data(request, run, chunk), **result_data(request, run, chunk)}
         return page_or_json(request, "", {}, data)
@@ -48,29 +49,43 @@ def there_are(run: Run) -> str:
 
 
 class ChunksView(ReplyView):
-    """All chunks with arguments, times and states, one a line: streamed, however many."""
+    """All chunks, or those in a `state`, with arguments, times and errors: a page at a time, or,
+    with `as`, all of them to take away."""
 
     def get(self, request: HttpRequest, name: str = "") -> HttpResponseBase:
         run = find_run(request)
         if isinstance(run, HttpResponse):
             return run
         given = parameters(request)
-        wanted, state = given.get("as", "jsonl"), given.get("state", "")
-        if wanted not in WRITERS:
-            return refuse(request, 400, f"Give as={' or as='.join(WRITERS)}.")
+        state, page = given.get("state", ""), given.get("page", "1")
         if state and state not in JobState.values:
             return refuse(request, 400, f"Give as state one of {', '.join(JobState.values)}.")
+        if "as" in given:
+            return self.take(request, run, given.get("as", ""), state)
+        if not re.fullmatch("[0-9]{1,9}", page, re.ASCII) or not int(page):
+            return refuse(request, 400, "Give page as a whole number, from 1.")
+        part = part_of(run, state, int(page))
+        if wants_page(request):
+            context = chunks_context(request, run, part)
+            return page_or_json(request, "compute/chunks.html", context, {})
+        return page_or_json(request, "", {}, chunks_data(request, run, part))
+
+    def take(self, request: HttpRequest, run: Run, wanted: str, state: str) -> HttpResponseBase:
+        if wanted not in WRITERS:
+            return refuse(request, 400, f"Give as={' or as='.join(WRITERS)}.")
+
+        def make() -> Iterator[bytes]:
+            found = chunks.in_order(run.task_id, state)
+            return WRITERS[wanted](chunk_data(request, run, each) for each in found)
+
         filename = f"{run.title}, list of chunks.{FORMATS[wanted].ending}"
-        headers = {
-            "Content-Type": FORMATS[wanted].media_type,
-            "Content-Disposition": disposition(filename, attached=True),
-        }
-        if request.method == "HEAD":
-            return of_two_shapes(HttpResponse(headers=headers))
-        found = (chunk_data(request, run, each) for each in chunks.in_order(run.task_id, state))
-        response = StreamingHttpResponse(in_time(WRITERS[wanted](found)), headers=headers)
-        response["Cache-Control"] = "no-store"
-        return response
+        # Who asks may read more of it than others.
+        key = ("chunks", wanted, state, str(request.user.is_staff), str(named(request, run)))
+        listing = Listing(make, FORMATS[wanted].media_type, filename, True, key)
+        try:
+            return taken(request, run, listing)
+        except NotThere as no:
+            return refuse(request, no.status, str(no), headers=no.headers)
 
 
 #: The columns of the list, in this order.

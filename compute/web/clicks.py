@@ -13,6 +13,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse, QueryDict
 
+from ..forms import parameters_of
 from ..given import as_data, of_parameters
 from .base import parameters
 from .pages.clicks import clicked, form_of, is_clickable, ways_of
@@ -42,7 +43,7 @@ class ClickView(OfRunView):
         if changed is None:
             return refuse(request, 400, NOWHERE)
         with self.computation.blaming("form"):
-            self.texts = as_data(of_parameters(form, {**form.parameters, **changed}))
+            self.texts = as_data(of_parameters(form, {**parameters_of(form), **changed}))
         return self.get(request)
 
     def changed(self, form: Any) -> Mapping[str, Any] | None:

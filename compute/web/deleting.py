@@ -31,12 +31,13 @@ class DeleteView(ActionView):
             return refuse(self.request, 409, "This run is unfinished; cancel it first.")
         if parameters(self.request).get("confirm") == "1" or not wants_page(self.request):
             return None
-        context: dict[str, Any] = {"run": run, "outputs": list(run.outputs.all())}
+        outputs = list(run.outputs.all())
+        context = {"action": "delete", "run": run, "outputs": outputs}
         return page_or_json(self.request, "compute/delete.html", context, {})
 
     def act(self, run: Run) -> bool:
         try:
-            remove_run(run)
+            remove_run(run, self.request.user.get_username() or "who started it")
         except NotYetError as error:
             raise NotNow(str(error)) from error
         return True

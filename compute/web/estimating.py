@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.forms import Form
 from django.http import HttpResponse
 
-from ..forms import ChunkSizeForm
 from .pages.estimate import estimate
 from .replies import page_or_json, wants_page
 from .runs import ComputationFormView
@@ -16,7 +16,7 @@ class EstimateView(ComputationFormView):
     """Starts nothing. A page asks for the sentence alone; an address that is typed or shared
     shows the form, filled in."""
 
-    def form_valid(self, form: ChunkSizeForm) -> HttpResponse:
+    def form_valid(self, form: Form) -> HttpResponse:
         found = estimate(self.request, self.computation, form)
         if self.request.htmx:
             return self.sentence(found)
@@ -28,7 +28,7 @@ class EstimateView(ComputationFormView):
         return page_or_json(self.request, self.template, context, data)
 
     def refuse_form(
-        self, form: ChunkSizeForm, status: int, headers: dict[str, str] | None = None
+        self, form: Form, status: int, headers: dict[str, str] | None = None
     ) -> HttpResponse:
         """What is being typed is not wrong yet."""
         return self.sentence(None) if self.request.htmx else super().refuse_form(form, status)

@@ -9,34 +9,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
-from django.http import (
-    HttpRequest,
-    HttpResponse,
-    HttpResponseBase,
-    JsonResponse,
-    StreamingHttpResponse,
-)
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.urls import reverse
 
 from ..models import Output, Run, notes
 from ..models.keeping import held
 from ..models.output import Kind
 from ..queue.contents import Content
-from ..queue.models import Job, JobState
-from ..queue.results import plain_result
+from ..queue.models import JobState
+from ..queue.results import plain_in_order, plain_result
 from ..values import NotKeptError, as_json, kept
 from . import parquet
 from .base import ReplyView, find_run, parameters
 from .formats import FORMATS, OWN
-from .pacing import in_time
+from .listing import Listing, taken
 from .replies import of_two_shapes, refuse
-from .sending import NotThere, Reply, disposition, sent
-
-#: Jobs that are looked up at a time.
-JOBS = 100
+from .sending import NotThere, Reply, sent
 
 
 class ResultView(ReplyView):
@@ -130,7 +122,7 @@ def outputs_of_chunk(run: Run, number: int) -> list[Output]:
         raise NotThere(409, f"Chunk {number:,} is {job.get_state_display().lower()}, not done.")
     result = plain_result(job.pk)
     if result is None:
-        raise NotThere(406, why_not(job))
+        raise NotThere(406, why_not(job.pk, job.number))
     try:
         return held(result[0])
     except NotKeptError as error:
@@ -138,11 +130,11 @@ def outputs_of_chunk(run: Run, number: int) -> list[Output]:
         raise NotThere(406, detail) from error
 
 
-def why_not(job: Job) -> str:
+def why_not(task_id: str, number: int) -> str:
     return (
-        f"The result of chunk {job.number:,} is long, or of a class of its own, and for workers "
+        f"The result of chunk {number:,} is long, or of a class of its own, and for workers "
         "alone. In `./manage.py shell` this gives it: from compute.queue.models import Job; "
-        f"Job.objects.get(pk={job.pk!r}).result"
+        f"Job.objects.get(pk={task_id!r}).result"
     )
 
 
@@ -195,24 +187,18 @@ def all_chunks(request: HttpRequest, run: Run, wanted: str) -> HttpResponseBase:
     """The results of the chunks that are done by now, a line each, in their order."""
     if wanted not in ("", "jsonl"):
         raise NotThere(406, "The results of all chunks can be taken as jsonl.")
-    headers = {
-        "Content-Type": FORMATS["jsonl"].media_type,
-        "Content-Disposition": disposition(f"{run.title}, chunks.jsonl", attached=bool(wanted)),
-        "Cache-Control": "no-store",  # there may be more of them soon
-    }
-    lines = () if request.method == "HEAD" else lines_of_chunks(run)
-    return StreamingHttpResponse(in_time(lines), headers=headers)
+    filename = f"{run.title}, chunks.jsonl"
+    make, media_type = partial(lines_of_chunks, run.task_id), FORMATS["jsonl"].media_type
+    return taken(request, run, Listing(make, media_type, filename, bool(wanted), ("results",)))
 
 
-def lines_of_chunks(run: Run) -> Iterator[bytes]:
-    """Each with its result, or why that is for workers alone; no query is open in between."""
-    last, done = -1, run.jobs.filter(state=JobState.DONE).defer("result", "payload")
-    while jobs := list(done.filter(position__gt=last)[:JOBS]):
-        for job in jobs:
-            last, found = job.position, plain_result(job.pk)
-            line: dict[str, Any] = {"chunk": job.number, "result": None}
-            try:
-                line |= {"result": kept(found[0])} if found else {"error": why_not(job)}
-            except NotKeptError as error:
-                line["error"] = str(error)
-            yield f"{as_json(line)}\n".encode()
+def lines_of_chunks(group: str) -> Iterator[bytes]:
+    """Each with its result, or why that is for workers alone."""
+    for task_id, position, found in plain_in_order(group):
+        number = position + 1
+        line: dict[str, Any] = {"chunk": number, "result": None}
+        try:
+            line |= {"result": kept(found[0])} if found else {"error": why_not(task_id, number)}
+        except NotKeptError as error:
+            line["error"] = str(error)
+        yield f"{as_json(line)}\n".encode()

@@ -6,19 +6,20 @@ from collections.abc import Callable
 from inspect import cleandoc
 from typing import Any
 
+from django.forms import Form
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.urls import reverse
 
 from ..computation import Computation
 from ..computations import all_computations
-from ..forms import ChunkSizeForm, filled_in, shown
+from ..forms import filled_in, given_in, parameters_of, seed_of, shown
 from ..given import as_data, of_form
 from ..models import Run, plans
 from ..models.estimates import cost_of
 from ..refusals import Refusal, refusal_of
 from .acting import refuse_stranger
-from .arriving import NotTaken, taken_in, takes_files
-from .base import HtmxHttpRequest, ReplyView, find_run, refuse_unknown, reply_with
+from .arriving import NotTaken, say_where_none_is_taken, taken_in, takes_files
+from .base import HtmxHttpRequest, ReplyView, find_run, reply_with
 from .limits import TooMuch, within_limits
 from .owners import FileGone, may_manage, may_start, own, refuse_nameless, sees_all
 from .pages.base import form_context
@@ -54,6 +55,7 @@ class ComputationFormView(ReplyView):
         except NotTaken as error:
             return self.refuse_file(error)
         if not form.is_valid():
+            say_where_none_is_taken(form)
             return self.refuse_form(form, 400)
         return self.form_valid(form)
 
@@ -63,11 +65,11 @@ class ComputationFormView(ReplyView):
         """The texts that the form is filled in with; NotTaken if a file may not be kept."""
         return taken_in(self.request, self.computation)
 
-    def form_valid(self, form: ChunkSizeForm) -> HttpResponse:
+    def form_valid(self, form: Form) -> HttpResponse:
         raise NotImplementedError
 
     def refuse_form(
-        self, form: ChunkSizeForm, status: int, headers: dict[str, str] | None = None
+        self, form: Form, status: int, headers: dict[str, str] | None = None
     ) -> HttpResponse:
         """Refuse with the first error; a browser gets the form again, with all of them."""
         with self.computation.blaming("form"):  # the words are its author's
@@ -90,14 +92,14 @@ class ComputationFormView(ReplyView):
         form.add_error(error.field, str(error))
         return self.refuse_form(form, error.status, headers=error.headers)
 
-    def refuse_too_much(self, form: ChunkSizeForm, error: TooMuch) -> HttpResponse:
+    def refuse_too_much(self, form: Form, error: TooMuch) -> HttpResponse:
         form.add_error(None, str(error))
         return self.refuse_form(form, 429, headers={"Retry-After": str(error.retry_after)})
 
-    def context(self, form: ChunkSizeForm) -> dict[str, Any]:
+    def context(self, form: Form) -> dict[str, Any]:
         runs = runs_context(self.request, self.computation)
         return {
-            **form_context(form),
+            **form_context(self.computation, form),
             "computation": self.computation,
             "expected": estimate(self.request, self.computation, form),
             **runs,
@@ -110,16 +112,16 @@ class StartView(ComputationFormView):
     starts_work = True  # see origins.py
     takes_files = staticmethod(takes_files)  # see bodies.py
 
-    def form_valid(self, form: ChunkSizeForm) -> HttpResponse:
+    def form_valid(self, form: Form) -> HttpResponse:
         if not may_start(self.request):
             return refuse_nameless(self.request)
         start = self.plan(form)
         chunk_size = form.cleaned_data.get("chunk_size")
-        cost = cost_of(self.computation, form.parameters, chunk_size, whole=not self.chunked)
+        cost = cost_of(self.computation, parameters_of(form), chunk_size, whole=not self.chunked)
         try:
             with within_limits(self.request, cost):  # run, jobs and queued tasks, or nothing
                 run = start()
-                run.given = form.given
+                run.given = given_in(form)
                 own(self.request, run, cost)
         except TooMuch as error:
             return self.refuse_too_much(form, error)
@@ -128,11 +130,11 @@ class StartView(ComputationFormView):
             return self.refuse_form(form, 409)
         return reply_with(self.request, self.address(run), {})
 
-    def plan(self, form: ChunkSizeForm) -> Callable[[], Run]:
+    def plan(self, form: Form) -> Callable[[], Run]:
         """A function that starts the run. An author's code is called here, before the
         transaction."""
         chunk_size = form.cleaned_data.get("chunk_size")
-        return plans.plan(self.computation, form.parameters, chunk_size, form.seed_given).start
+        return plans.plan(self.computation, parameters_of(form), chunk_size, seed_of(form)).start
 
     def address(self, run: Run) -> str:
         return run.get_absolute_url()
@@ -164,14 +166,12 @@ class ComputationView(ComputationFormView):
         run = find_run(request, "from") if "from" in request.GET else None
         if isinstance(run, HttpResponse):
             return run
-        if run and run.computation != self.computation.name:
-            return refuse_unknown(request)
         form = filled_in(self.computation, self.asked(run), boxes=run is None)
         data = {
             "name": self.computation.name,
             "line": self.computation.line,
             "about": cleandoc(str(self.computation.about)),
-            "parameters": {each.name: each.help_text for each in shown(form)},
+            "parameters": {each.name: each.help_text for each in shown(self.computation, form)},
             "start": request.build_absolute_uri(reverse("start", args=[self.computation.name])),
         }
         if self.request.htmx:  # asks for the list of runs alone, again and again

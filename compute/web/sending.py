@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.utils.cache import get_conditional_response, patch_vary_headers
@@ -37,16 +37,40 @@ class NotThere(Exception):
         self.status, self.headers = status, headers
 
 
+class Sendable(Protocol):
+    """What is sent, and under what name."""
+
+    @property
+    def etag(self) -> str: ...
+    @property
+    def media_type(self) -> str: ...
+    @property
+    def filename(self) -> str: ...
+    @property
+    def attached(self) -> bool:
+        """Whether a browser is to keep it rather than show it."""
+
+    @property
+    def sandboxed(self) -> bool:
+        """Whether it is a file of an author's, in which nothing may run."""
+
+    def body(self) -> Body:
+        """NotThere for what can't be made."""
+
+
 class Reply(NamedTuple):
-    """What is sent of an output, and under what name."""
+    """What is sent of an output."""
 
     output: Output
     #: One of FORMATS; "file" is its own bytes.
     format: str
     media_type: str
     filename: str
-    #: Whether a browser is to keep it rather than show it.
     attached: bool
+
+    @property
+    def sandboxed(self) -> bool:
+        return self.output.kind in (Kind.PICTURE, Kind.FILE)
 
     @property
     def etag(self) -> str:
@@ -68,7 +92,7 @@ class Reply(NamedTuple):
             raise NotThere(404, f"It is not there: {error}.") from error
 
 
-def sent(request: HttpRequest, reply: Reply) -> HttpResponseBase:
+def sent(request: HttpRequest, reply: Sendable) -> HttpResponseBase:
     """The whole, a range of it, or that nothing has changed; NotThere for a range outside of it."""
     began, etag = time.monotonic(), reply.etag
     response: HttpResponseBase | None = get_conditional_response(request, etag=etag)
@@ -76,7 +100,7 @@ def sent(request: HttpRequest, reply: Reply) -> HttpResponseBase:
         response = in_part(request, reply.body(), etag, began)
         response["Content-Type"] = reply.media_type
         response["Content-Disposition"] = disposition(reply.filename, reply.attached)
-        if reply.output.kind in (Kind.PICTURE, Kind.FILE):
+        if reply.sandboxed:
             response["Content-Security-Policy"] = SANDBOX
     response["ETag"] = etag
     response["Cache-Control"] = "private, no-cache, no-transform"

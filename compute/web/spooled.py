@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property, partial
+from hashlib import sha256
+from math import inf
 from tempfile import TemporaryFile
 from weakref import finalize
 
@@ -18,10 +21,15 @@ from .pacing import MADE, Deadline
 READ_BYTES = 256 * 1024
 
 
-class Spooled:
-    """A file of these pieces, `size` bytes; LateError if they take too long to make."""
+class TooLongError(Exception):
+    """More bytes than may be kept in a file."""
 
-    def __init__(self, pieces: Iterable[bytes]) -> None:
+
+class Spooled:
+    """A file of these pieces, `size` bytes; LateError if they take too long to make, TooLongError
+    if they are more than `most` bytes."""
+
+    def __init__(self, pieces: Iterable[bytes], most: float = inf) -> None:
         self.file = TemporaryFile()  # noqa: SIM115 - closed when this is no more
         finalize(self, self.file.close)
         self.size = 0
@@ -29,12 +37,22 @@ class Spooled:
         for piece in pieces:
             self.size += self.file.write(piece)
             deadline.check()
+            if self.size > most:
+                raise TooLongError
         self.file.flush()
 
     def read(self, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
         stop = self.size if stop is None else min(stop, self.size)
         for at in range(start, stop, READ_BYTES):
             yield os.pread(self.file.fileno(), min(READ_BYTES, stop - at), at)
+
+    @cached_property
+    def digest(self) -> str:
+        """Of its bytes: the same wherever the same are made."""
+        found = sha256()
+        for piece in self.read():
+            found.update(piece)
+        return found.hexdigest()
 
 
 #: What the last one was made of, and itself.
@@ -43,13 +61,20 @@ _last: tuple[tuple[str, ...], Spooled] | None = None
 
 def spooled(output: Output, name: str, make: Callable[[Output], Iterable[bytes]]) -> Spooled:
     """What a format of this name makes of an output; made unless it is the last one."""
-    global _last
     # The names of columns are not in the bytes.
     key = (name, output.kind, output.digest, str(output.columns))
+    return the_last(key, partial(make, output))
+
+
+def the_last(
+    key: tuple[str, ...], make: Callable[[], Iterable[bytes]], most: float = inf
+) -> Spooled:
+    """What `make` gives, which is the same for the same key; made unless it is the last one."""
+    global _last
     last = _last
     if last is not None and last[0] == key:
         return last[1]
     _last = last = None  # room before the next
-    found = Spooled(make(output))
+    found = Spooled(make(), most)
     _last = key, found
     return found

@@ -26,7 +26,7 @@ from ..queue import appending
 from ..queue.contents import Content
 from .arriving import body, check, fields_of, mine, whose
 from .base import ReplyView, find_run, parameters
-from .bodies import MIB, too_large
+from .bodies import MIB, NO_FILES, too_large
 from .clients import OWNER
 from .limits import TooMuch, check_kept
 from .owners import renew
@@ -47,7 +47,7 @@ class UploadsView(ReplyView):
         if computation is None or not fields_of(computation):
             return refuse(request, 404, "No computation of this name takes a file.")
         if not settings.MAX_UPLOAD_MB:
-            return refuse(request, 404, "This site takes no files (MAX_UPLOAD_MB is 0).")
+            return refuse(request, 404, NO_FILES)
         asked = parameters(request)
         size = asked.get("size", "")
         if not BYTES.fullmatch(size):

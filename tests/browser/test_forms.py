@@ -36,6 +36,23 @@ def test_everybody_can_fill_in_every_field(
     pictures("fields-refused")
 
 
+def test_a_text_of_several_lines_takes_the_room_that_it_needs(site: str, page: Page) -> None:
+    page.goto(f"{site}/compute/every/")
+    area = page.locator(".fields textarea").first
+
+    def height() -> float:
+        box = area.bounding_box()
+        assert box is not None
+        return box["height"]
+
+    line = height() / 4
+    assert 24 < line < 32, "four lines and their padding"
+    area.fill("line\n" * 9)
+    assert height() > 9 * 24
+    area.fill("line\n" * 99)
+    assert height() < 20 * 24
+
+
 def test_without_scripts_a_run_is_tried_again_named_and_deleted(
     site: str, browser: Browser
 ) -> None:

@@ -93,6 +93,7 @@ def boss(hostile: Run, settings: Any, processes: Processes, page: Page) -> str:
 
 def test_no_page_is_wider_than_the_screen(boss: str, hostile: Run, page: Page) -> None:
     runs = [run.get_absolute_url() for run in Run.objects.all()]
+    failed = Run.objects.filter(state=Run.State.ERROR).get()
     for path in (
         "/",
         "/?state=in-progress",
@@ -109,6 +110,8 @@ def test_no_page_is_wider_than_the_screen(boss: str, hostile: Run, page: Page) -
         f"/sum-check/?task_id={LONG}",
         *runs,
         f"/compute/sum/chunk/?task_id={hostile.task_id}&number=1",
+        f"/compute/sum/chunks/?task_id={hostile.task_id}",
+        f"/compute/sum/chunks/?task_id={failed.task_id}",
     ):
         assert_fits(page, boss + path)
 
@@ -124,7 +127,8 @@ def test_combining_characters_do_not_widen_a_page(boss: str, hostile: Run, page:
     Job.objects.update(name=signs[:200])
     Job.objects.exclude(error="").update(error=signs[:500])
     chunk = f"/compute/sum/chunk/?task_id={hostile.task_id}&number=1"
-    for path in ("/", "/nodes/", f"/compute/sum/?from={hostile.task_id}", chunk, *checks):
+    chunks = f"/compute/sum/chunks/?task_id={hostile.task_id}"
+    for path in ("/", "/nodes/", f"/compute/sum/?from={hostile.task_id}", chunk, chunks, *checks):
         assert_fits(page, boss + path)
 
 

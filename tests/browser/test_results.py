@@ -152,6 +152,36 @@ def test_a_chunk_is_clicked_in_the_grid_and_in_the_timeline(
     watched.is_fine(site)
 
 
+def test_chunks_are_looked_through_page_by_page_and_by_state(
+    processes: Processes, page: Page, watched: Watched, pictures: Pictures, queue_server: Node
+) -> None:
+    _, site = processes.web()
+    run = started("/split-sum-start/", n=120_000, chunk_size=1_000)
+    begun = {"node": queue_server, "worker": 7, "started_at": timezone.now(), "attempt": 1}
+    ended = {**begun, "finished_at": timezone.now() + timedelta(seconds=2)}
+    run.jobs.filter(position__lt=110).update(state=Job.State.DONE, **ended)
+    run.jobs.filter(position__in=(2, 105)).update(
+        state=Job.State.FAILED, error="ValueError: " + "no such luck " * 9, attempt=2
+    )
+    run.jobs.filter(position__in=(3, 110)).update(state=Job.State.RUNNING, progress=0.4, **begun)
+    page.goto(site + run.get_absolute_url())
+    page.get_by_role("link", name="List of chunks", exact=True).click()
+    expect(page.locator("tbody tr")).to_have_count(100)
+    pictures("chunks")
+    page.get_by_role("link", name="Next").click()
+    expect(page.get_by_text("101–120 of 120")).to_be_visible()
+    page.get_by_role("link", name="failed 2").click()
+    expect(page.locator("tbody tr")).to_have_count(2)
+    run.jobs.filter(position=7).update(state=Job.State.FAILED)
+    page.evaluate("document.activeElement.blur()")
+    expect(page.locator("tbody tr")).to_have_count(3)  # it follows
+    page.get_by_role("link", name="Chunk 106").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Chunk 106 of 120")
+    page.get_by_role("link", name="List of chunks").click()
+    expect(page.get_by_text("101–120 of 120")).to_be_visible()
+    watched.is_fine(site)
+
+
 def test_a_chunk_that_waits_is_followed_and_a_failed_one_says_why(
     processes: Processes, page: Page, pictures: Pictures
 ) -> None:

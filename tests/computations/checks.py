@@ -20,7 +20,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from compute import chunking, files
 from compute.computation import Computation, ComputationError
 from compute.declarations import problems_of
-from compute.forms import form_for
+from compute.forms import form_for, parameters_of
 from compute.models import Run, combining, keeping
 from compute.models.upload import Upload
 from compute.queue.room import TooLargeError, check_size
@@ -56,7 +56,7 @@ def check(
     with uploaded(given) as texts:
         form = computation.made(form_for(computation), texts)
         assert form.is_valid(), f"the form refuses the check's own parameters: {told(form)}"
-        parameters = form.parameters
+        parameters = parameters_of(form)
         assert computation.title(**parameters), "a run needs a title"
         json.dumps(
             {name: files.told(each) for name, each in parameters.items()}, cls=DjangoJSONEncoder

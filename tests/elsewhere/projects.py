@@ -26,6 +26,7 @@ BLOCKS = dict(re.findall(r"^```python\n# (.*?)\n(.*?)^```", TEXT, re.MULTILINE |
 TAKEN_IN = "settings.py"
 COMING = "settings.py, of a project that has django-q2"
 FRAMEWORK = "settings.py, for Django's own tasks"
+PACKAGE = f"{FRAMEWORK} with Django 5.2"
 DATABASE = f"settings.py, with {'Postgres' if database.ENGINE == 'postgres' else 'SQLite'}"
 
 #: What this machine's and the tests' environment have that is no project's.
@@ -170,6 +171,7 @@ def empty_environment_with(wheel: Path, folder: Path) -> str:
     """The Python of an environment that has the wheel, and what it asks for, and nothing else."""
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     python = str(folder / "bin" / "python")
-    wanted = f"sumsite-queue[postgres,cron,monitor,metrics,tasks] @ {wheel.as_uri()}"
+    (extras,) = re.findall(r"pip install './dist/\S+\.whl(\[.+\])'", TEXT)
+    wanted = f"{wheel}{extras}"
     subprocess.run([python, "-m", "pip", "install", "--quiet", wanted], check=True)
     return python

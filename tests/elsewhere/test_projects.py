@@ -18,6 +18,7 @@ from tests.elsewhere.projects import (
     COMING,
     DATABASE,
     FRAMEWORK,
+    PACKAGE,
     TAKEN_IN,
     Project,
     empty_environment_with,
@@ -57,8 +58,8 @@ def take_in(project: Project, empty: str, *more: str) -> None:
 
 def own_tasks() -> str:
     """Django's, which are a package before 6.0."""
-    block: str = BLOCKS[FRAMEWORK]
-    return block if django.VERSION < (6, 0) else block.partition("INSTALLED_APPS")[0]
+    names = (FRAMEWORK, PACKAGE) if django.VERSION < (6, 0) else (FRAMEWORK,)
+    return "\n".join(BLOCKS[name] for name in names)
 
 
 def use(project: Project) -> str:

@@ -36,4 +36,4 @@ def test_it_asks_for_what_the_site_asks_for() -> None:
 
 
 def test_the_document_has_the_blocks_that_tests_take() -> None:
-    assert len(BLOCKS) == 6
+    assert len(BLOCKS) == 7

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,22 @@ def test_a_path_becomes_the_id_of_an_upload(db: None, file: Path) -> None:
     assert (upload.name, upload.size) == ("data.csv", len(csv(100)))
     assert uploaded(ColumnsForm(), {"file": [upload.pk]}) == {"file": [upload.pk]}
     assert uploaded(ColumnsForm(), {}) == {}
+
+
+@pytest.mark.parametrize("path", ["data.csv", "/there/data.csv", "A" * 32, "0" * 31])
+def test_a_path_without_its_sign_is_told_how_a_file_is_given(db: None, path: str) -> None:
+    say = re.escape(f"file: give a file as @ and its path: @{path}")
+    with pytest.raises(CommandError, match=say):
+        uploaded(ColumnsForm(), {"file": [path]})
+    assert uploaded(ColumnsForm(), {"file": [""]}) == {"file": [""]}
+    assert not Upload.objects.exists()
+
+
+@pytest.mark.parametrize("words", [["data.csv"], ["--file", "data.csv"]])
+def test_so_does_the_command(db: None, declare: Any, words: list[str]) -> None:
+    declared(declare)
+    with pytest.raises(CommandError, match=r"file: give a file as @ and its path: @data\.csv"):
+        call_command("compute", "columns", *words)
 
 
 def test_what_can_t_be_read_is_told(

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from compute.models.at_work import Task, mean_of, seconds_between, tasks_at_work
+from compute.models.at_work import MOST_S, Task, mean_of, seconds_between, tasks_at_work
 from compute.queue.models import Job, JobState, Node
 from tests.conftest import About, started
 
@@ -53,3 +53,14 @@ def test_no_time_is_negative() -> None:
     now = timezone.now()
     assert seconds_between(None, now) == 0
     assert seconds_between(now + timedelta(seconds=1), now) == 0
+
+
+@pytest.mark.parametrize(
+    ("elapsed", "progress", "left"),
+    [(60, 1e-308, 6), (60, 0.0001, 60 * 9999), (10**8, 0.001, MOST_S), (60, 1, 0)],
+)
+def test_what_odd_code_says_of_itself_leaves_a_number(
+    elapsed: float, progress: float, left: float
+) -> None:
+    assert Task(elapsed, progress).left(5) == pytest.approx(left)
+    assert mean_of(1e308, 0, 0, []) == MOST_S

@@ -713,7 +713,7 @@ def test_a_computation_that_this_code_lacks_is_left_to_other_nodes(
     declare(name="newer")
     OrmQ.objects.update(lock=UP)
     run_jobs()
-    assert check(run, CHECK)["result"] == 25
+    assert check(run, "/compute/newer/check/")["result"] == 25
 
 
 def test_chunks_are_combined_at_the_place_of_their_run(db: None) -> None:

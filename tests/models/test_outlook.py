@@ -9,6 +9,7 @@ import pytest
 from django.conf import settings
 from django.db import connection
 from django.db.models.functions import Now
+from django.test import Client as HttpClient
 from django.test.utils import CaptureQueriesContext
 from django.utils.timezone import now
 from django_q.conf import Conf
@@ -288,6 +289,20 @@ def test_a_newcomer_is_told_what_he_can_expect(queue_server: Node, about: About)
     urgent = before("me", weight=4)
     assert isinstance(urgent, Before)
     assert urgent.portion == 0.8
+
+
+def test_of_what_would_take_for_ever_nobody_knows_the_end(
+    queue_server: Node, client: HttpClient
+) -> None:
+    runs = [start(name, expected=1e308) for name in "ab"]
+    for run in runs:
+        begin(run, 60, 0, progress=1e-308)
+    found = Standing().outlooks()
+    assert [found[run.task_id].ends_in for run in runs] == [None, None]
+    assert [outlook(run).ends_in for run in runs] == [None, None]
+    assert before("c")
+    for address in ("/", runs[0].get_absolute_url(), "/compute/sum/", "/nodes/"):
+        assert client.get(address, headers={"accept": "text/html"}).status_code == 200
 
 
 def test_more_runs_need_no_more_queries(run: Run) -> None:

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -29,6 +29,14 @@ interruption: list[Callable[[], Any]] = []
 def add(a: int, b: int = 0) -> int:
     ran.append((a, b))
     return a + b
+
+
+def one_by_one(*args: Any) -> Iterator[Any]:
+    yield args
+
+
+async def later_one_by_one(*args: Any) -> AsyncIterator[Any]:
+    yield args
 
 
 def echo(*args: Any, **kwargs: Any) -> Any:

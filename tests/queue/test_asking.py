@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from django.db import transaction
 from django_q.models import OrmQ, Success
 from django_q.tasks import Iter, async_iter, async_task, result
 
+from compute.queue import fanout
 from compute.queue.models import Job, JobState
 from tests.queue import functions
 from tests.queue.conftest import LocalNode, the_job
@@ -62,6 +64,23 @@ def test_a_nul_character_in_a_name_is_left_out(node: LocalNode) -> None:
     async_task(ADD, 1, task_name="a\0b")
     node.run()
     assert the_job().name == Success.objects.get().name == "ab"
+
+
+@pytest.mark.parametrize(
+    "function",
+    [functions.one_by_one, functions.later_one_by_one, partial(functions.one_by_one, 1)],
+    ids=["def", "async def", "partial"],
+)
+def test_what_returns_a_generator_is_not_queued(db: None, function: Any) -> None:
+    said = "has a `yield`, so that it returns a generator, which can't be kept; let it return a"
+    for ask in (
+        lambda: async_task(function, 1),
+        lambda: async_task(function, 1, sync=True),
+        lambda: fanout.async_iter(function, [1, 2]),
+    ):
+        with pytest.raises(TypeError, match=said):
+            ask()
+    assert not Job.objects.exists()
 
 
 def test_a_name_is_a_text(db: None) -> None:

@@ -228,6 +228,12 @@ def test_what_no_worker_could_obey_is_refused(
         replace(asked.limited, **{option: value})
 
 
+@pytest.mark.parametrize("function", [functions.one_by_one, functions.later_one_by_one])
+def test_what_returns_a_generator_is_no_task(backend: QueueBackend, function: Any) -> None:
+    with pytest.raises(InvalidTask, match="one_by_one has a `yield`, so that it returns a gener"):
+        replace(asked.add, func=function)
+
+
 # --- results --------------------------------------------------------------------------
 
 

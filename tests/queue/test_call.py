@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pickle
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from django_q.models import OrmQ, Success
 from django_q.tasks import async_task
 
-from compute.queue.call import Call, UnknownHereError, label, path_of
+from compute.queue.call import Call, UnknownHereError, check_returns, is_generator, label, path_of
 from compute.queue.models import JobState
 from tests.queue import functions
 from tests.queue.conftest import LocalNode, the_job
@@ -188,3 +189,13 @@ def test_of_what_stands_in_the_place_of_a_function_that_is_called() -> None:
 
 def test_django_q2s_own_cluster_can_call_it() -> None:
     assert Call(ADD)(1, b=2) == Call(functions.add)(1, 2) == 3
+
+
+def test_a_function_that_yields_is_told_by_its_name() -> None:
+    for function in (functions.one_by_one, SimpleNamespace(func=functions.later_one_by_one)):
+        assert is_generator(function)
+        with pytest.raises(TypeError, match="one_by_one"):
+            check_returns(function)
+    for other in (functions.add, functions.Adder(1), max, "tests.queue.functions.one_by_one"):
+        assert not is_generator(other)
+        check_returns(other)

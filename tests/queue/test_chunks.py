@@ -20,7 +20,7 @@ from django.utils import timezone
 from django_q.models import OrmQ, Task
 
 from compute.queue import chunks
-from compute.queue.chunks import Chunk, chunk, in_order, readable
+from compute.queue.chunks import Chunk, chunk, in_order, part, readable
 from compute.queue.fanout import async_iter
 from compute.queue.models import Job, JobState, Node
 from tests import recipes
@@ -203,3 +203,13 @@ def test_many_are_read_in_pages_of_few_statements(
         assert [each.number for each in in_order(group)] == list(range(1, 26))
     assert len(queries) <= 4 * 3
     assert [each.number for each in in_order(group, JobState.FAILED)] == [4, 18]
+
+
+def test_a_part_of_them_is_read(db: None, django_assert_num_queries: Any) -> None:
+    group = async_iter("builtins.abs", [-5, -6, -7, -8])
+    Job.objects.filter(group=group, position=1).update(state=JobState.FAILED)
+    with django_assert_num_queries(3):
+        found = part(group, "", 1, 2)
+    assert [(each.number, each.arguments) for each in found] == [(2, "-6"), (3, "-7")]
+    assert [each.number for each in part(group, "queued", 1, 10)] == [3, 4]
+    assert part(group, "done", 0, 10) == part(group, "", 4, 10) == []

@@ -15,7 +15,14 @@ from compute.queue.contents import Content
 from compute.queue.fanout import async_iter, results
 from compute.queue.large import SHORT_CHARS
 from compute.queue.models import Job, JobState
-from compute.queue.results import in_order, pickled, plain_result, short_results, stored_in_order
+from compute.queue.results import (
+    in_order,
+    pickled,
+    plain_in_order,
+    plain_result,
+    short_results,
+    stored_in_order,
+)
 from compute.queue.room import TooLargeError
 from tests.queue import functions
 from tests.queue.conftest import LocalNode
@@ -194,6 +201,22 @@ def test_one_that_is_not_done_has_no_result(db: None, state: JobState) -> None:
     Job.objects.update(state=state)
     assert plain_result(task_id) is None
     assert plain_result("unknown") is None
+
+
+def test_all_plain_results_of_a_group(node: LocalNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page at a time; those of what is done, and nothing of what is for workers alone."""
+    monkeypatch.setattr(results_module, "PAGE", 2)
+    given = [1, None, "x" * SHORT_CHARS, [2], "left"]
+    group = async_iter(functions.give, given)
+    for _ in given[:-1]:
+        node.work(node.claim_one())
+    found = list(plain_in_order(group))
+    assert [result for _, _, result in found] == [(1,), (None,), None, ([2],)]
+    assert [position for _, position, _ in found] == [0, 1, 2, 3]
+    assert [plain_result(task_id) for task_id, *_ in found] == [result for *_, result in found]
+    with CaptureQueriesContext(connection) as queries:
+        list(plain_in_order(group))
+    assert len(queries) == 3
 
 
 def test_a_result_whose_class_was_removed_is_said_so(

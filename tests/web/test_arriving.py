@@ -31,6 +31,7 @@ from tests.uploads.reading import read_them
 
 START = "/compute/columns/start/"
 HTML = "text/html"
+NO_FILES = "This site takes no files (MAX_UPLOAD_MB is 0)."
 ANN = {"username": "ann", "password": "ann-password"}
 
 
@@ -105,7 +106,7 @@ def test_one_over_the_limit_is_refused_with_a_sentence(settings: Any) -> None:
 
 def test_a_site_without_uploads_keeps_none(settings: Any) -> None:
     settings.MAX_UPLOAD_MB = 0
-    assert detail(Client().post(START, {"file": file()})) == "file: This field is required."
+    assert detail(Client().post(START, {"file": file()}), 413) == f"file: {NO_FILES}"
     assert not Upload.objects.exists()
 
 
@@ -289,6 +290,40 @@ def test_an_address_fills_the_form_in_with_a_file(browser_client: Client) -> Non
     assert f'name="file" value="{upload.pk}"' in page
     page = browser_client.get("/compute/columns/", {"file": "0" * 32}).content.decode()
     assert "No upload of yours" in page
+
+
+@pytest.mark.parametrize("data", [b"", csv(100), b"x" * 1024 * 1024], ids=["0", "some", "large"])
+@pytest.mark.parametrize("required", [True, False])
+def test_a_site_that_takes_no_files_says_so(
+    declare: Any, settings: Any, data: bytes, required: bool
+) -> None:
+    field = forms.FileField(required=required, allow_empty_file=True)
+    declared(declare, form=type("AnyForm", (forms.Form,), {"file": field}))
+    settings.MAX_UPLOAD_MB = 0
+    assert detail(Client().post(START, {"file": file(data)}), 413).endswith(NO_FILES)
+    reply = Client(headers={"accept": HTML}).post(START, {"file": file(data)})
+    assert reply.status_code == 413
+    assert NO_FILES in reply.content.decode()
+    assert "This field is required" not in reply.content.decode()
+    assert not Run.objects.exists()
+    assert not Upload.objects.exists()
+
+
+def test_nor_does_it_ask_for_what_it_does_not_take(browser_client: Client, settings: Any) -> None:
+    pages = ["/compute/columns/", "/compute/columns/chunk-sizes/"]
+    for address in (*pages, "/compute/primes/"):
+        assert NO_FILES not in browser_client.get(address).content.decode()
+    kept = stored(csv(10))
+    settings.MAX_UPLOAD_MB = 0
+    for address in pages:
+        assert browser_client.get(address).content.decode().count(NO_FILES) == 1
+    assert NO_FILES not in browser_client.get("/compute/primes/").content.decode()
+    assert detail(Client().post(START)) == f"file: {NO_FILES}"
+    assert detail(Client().post(START, {"file": "x"})).startswith("No upload of yours")
+    html = browser_client.post(START, {"chunk_size": "5"}).content.decode()
+    assert f'role="alert">{NO_FILES}</p>' in html
+    assert "This field is required" not in html
+    assert Upload.objects.get().pk == kept.id
 
 
 def test_a_page_without_files_has_no_script_for_them(browser_client: Client) -> None:

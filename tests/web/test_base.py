@@ -11,11 +11,15 @@ from django.contrib.auth.models import AnonymousUser, User
 from django.contrib.sessions.backends.base import SessionBase
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.test import RequestFactory
+from django.test import Client, RequestFactory
+from django.urls import reverse
 
 from compute.computation import ComputationError
 from compute.models import Run
+from compute.urls import urlpatterns
 from compute.web.base import ReplyView, find_run, parameters, refuse_unknown, reply_with
+from tests.addresses import CHECK_ADDRESSES, START_ADDRESSES
+from tests.conftest import check, started
 
 HTML = {"accept": "text/html"}
 
@@ -70,6 +74,78 @@ def test_a_run_that_is_not_there_is_answered_in_the_same_words(db: None) -> None
     reply = find_run(asking(f"/?task_id={'a' * 32}"))
     assert isinstance(reply, HttpResponse)
     assert (reply.status_code, reply.content) == (404, refuse_unknown(asking()).content)
+
+
+# --- under the name of its computation ---------------------------------------------------
+
+#: All that `/compute/<name>/…` has and that is of no run.
+OF_NO_RUN = {"computation", "start", "estimate", "uploads", "upload"}
+OF_A_RUN: dict[str, Any] = {
+    str(each.name): getattr(each.callback, "view_class", None)
+    for each in urlpatterns
+    if str(each.pattern).startswith("compute/<slug:name>/") and each.name not in OF_NO_RUN
+}
+
+
+def ask(client: Client, address: str, name: str, run: Run, *, post: bool, **headers: str) -> Any:
+    given = {"task_id": run.task_id, "number": "1", "way": "Zoom in", "note": "x"}
+    ask = client.post if post else client.get
+    return ask(reverse(address, args=[name]), given, headers=headers)
+
+
+@pytest.mark.parametrize("address", OF_A_RUN)
+@pytest.mark.parametrize("headers", [{}, HTML], ids=["program", "browser"])
+def test_a_run_has_no_address_under_another_name(
+    admin: Client, address: str, headers: dict[str, str]
+) -> None:
+    run, before = started("/compute/primes/start/", n=100), Run.objects.count()
+    for method in {"get", "post"} & set(OF_A_RUN[address].http_method_names):
+        if (address, method) == ("chunk-sizes", "post"):
+            continue  # it reads no run
+        post = method == "post"
+        for name in ("sum", "nothing"):
+            reply = ask(admin, address, name, run, post=post, **headers)
+            assert reply.status_code == 404, (name, method)
+            if not headers and (address, name) != ("chunk-sizes", "nothing"):
+                unknown = ask(admin, address, name, Run(task_id="0" * 32), post=post)
+                assert reply.json() == unknown.json()
+        assert Run.objects.get(pk=run.pk).state == Run.State.IN_PROGRESS
+        said = ask(admin, address, "primes", run, post=post, **headers)
+        assert "No run has this task_id" not in b"".join(said).decode()
+    assert Run.objects.filter(pk=run.pk).exists()
+    assert Run.objects.count() <= before + 1  # for "again"
+
+
+def test_a_run_that_fills_a_form_in_is_of_its_computation(admin: Client) -> None:
+    run = started("/compute/primes/start/", n=100)
+    statuses = [
+        admin.get(f"/compute/{name}/", {"from": run.task_id}).status_code
+        for name in ("primes", "sum")
+    ]
+    assert statuses == [200, 404]
+
+
+@pytest.mark.parametrize("name", ["gone", "renamed-1", "sum"])
+def test_the_runs_of_what_is_no_longer_declared_keep_their_addresses(
+    admin: Client, name: str
+) -> None:
+    run = started("/compute/primes/start/", n=100)
+    Run.objects.update(computation=name)
+    run.refresh_from_db()
+    assert run.get_absolute_url() == f"/compute/{name}/check/?task_id={run.task_id}"
+    for address in ("check", "chunk", "chunks"):
+        assert ask(admin, address, name, run, post=False).status_code == 200
+        assert ask(admin, address, "primes", run, post=False).status_code == 404
+    for address in ("note", "cancel", "delete"):
+        assert ask(admin, address, "primes", run, post=True).status_code == 404
+        assert ask(admin, address, name, run, post=True).status_code == 200
+    assert not Run.objects.exists()
+
+
+@pytest.mark.parametrize("address", CHECK_ADDRESSES)
+def test_the_tutorials_check_addresses_take_any_run(db: None, address: str) -> None:
+    for start in (*START_ADDRESSES, "/compute/primes/start/"):
+        assert check(started(start, n=10), address)["status"] == "in-progress"
 
 
 # --- how it is said -------------------------------------------------------------------

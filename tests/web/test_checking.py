@@ -24,6 +24,8 @@ from tests.conftest import (
 from tests.seeded import declare_darts, expected
 
 START, CHECK = "/compute/primes/start/", "/compute/primes/check/"
+#: Of what is not declared any more.
+GONE = "/compute/gone/check/"
 
 
 def test_a_run_that_tells_how_far_it_is_moves_the_bar(db: None, browser_client: Client) -> None:
@@ -62,19 +64,20 @@ def test_results_that_cannot_be_combined_are_an_error(
     declare(name="broken", combine=combine)
     run = started("/compute/broken/start/", n=100, chunk_size=50)
     run_jobs()
-    said = check(run, CHECK)
+    said = check(run, "/compute/broken/check/")
     assert said["status"] == "error"
     assert said["error"].startswith("the chunks' results can't be combined: ")
     assert reason in said["error"]
     assert unfinished() == 0
     declare(name="broken", combine=sum)  # mended
     refresh(Run.objects.get(pk=run.pk))
-    assert check(run, CHECK)["status"] == "error"  # until somebody wants it combined again
+    # Until somebody wants it combined again.
+    assert check(run, "/compute/broken/check/")["status"] == "error"
     assert retry(Run.objects.get(pk=run.pk)) == 1
-    assert check(run, CHECK)["status"] == "in-progress"
+    assert check(run, "/compute/broken/check/")["status"] == "in-progress"
     run_jobs()
-    assert check(run, CHECK)["result"] == 25
-    assert check(run, CHECK)["error"] is None
+    assert check(run, "/compute/broken/check/")["result"] == 25
+    assert check(run, "/compute/broken/check/")["error"] is None
 
 
 @pytest.mark.thorough
@@ -87,16 +90,16 @@ def test_a_run_whose_computation_is_gone_can_be_looked_at(
     Run.objects.update(computation="gone")
     run_queued()
     for run in (done, waiting):
-        assert browser_client.get(CHECK, {"task_id": run.task_id}).status_code == 200
-    assert check(done, CHECK)["result"] == 25
+        assert browser_client.get(GONE, {"task_id": run.task_id}).status_code == 200
+    assert check(done, GONE)["result"] == 25
     run_queued()  # which leaves it to nodes of other code
-    assert check(waiting, CHECK)["status"] == "in-progress"
+    assert check(waiting, GONE)["status"] == "in-progress"
     assert browser_client.get("/").status_code == 200
     declare(name="gone", combine=sum)
     OrmQ.objects.update(lock=Now())
     run_queued()
-    assert check(waiting, CHECK)["status"] == "done"
-    assert check(waiting, CHECK)["error"] is None
+    assert check(waiting, GONE)["status"] == "done"
+    assert check(waiting, GONE)["error"] is None
 
 
 @pytest.mark.thorough
@@ -105,13 +108,12 @@ def test_a_run_whose_computation_stays_gone_ends(db: None, browser_client: Clien
     Run.objects.update(computation="gone")
     run_jobs()
     for _ in range(UNKNOWN_TRIES - 1):
-        assert check(run, CHECK)["status"] == "in-progress"
+        assert check(run, GONE)["status"] == "in-progress"
         OrmQ.objects.update(lock=Now())
         run_jobs()
-    assert check(run, CHECK)["status"] == "error"
-    assert (
-        "the computation 'gone' is not declared in this node's code" in check(run, CHECK)["error"]
-    )
+    assert check(run, GONE)["status"] == "error"
+    assert "the computation 'gone' is not declared in this node's code" in check(run, GONE)["error"]
+    run.refresh_from_db()
     assert browser_client.get(run.get_absolute_url()).status_code == 200
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db.models import F
 from django.test import Client
 
 from compute.models import Run
@@ -16,6 +17,8 @@ from compute.queue.models import Job, JobState, Node
 from tests.conftest import run_jobs, started
 
 CHUNK, CHUNKS = "/compute/sum/chunk/", "/compute/sum/chunks/"
+STATES = "queued, running, done, failed, cancelled"
+NO_PAGES = ("", "0", "00", "-1", "1.5", "x", "٣", "\0", "1 2", "+1", "9" * 10)
 
 
 def ask(run: Run, number: Any = None, client: Client | None = None, **headers: str) -> Any:
@@ -23,7 +26,11 @@ def ask(run: Run, number: Any = None, client: Client | None = None, **headers: s
     return (client or Client()).get(CHUNK, given, headers=headers)
 
 
-def listed(run: Run, query: str = "", client: Client | None = None) -> str:
+def ask_all(run: Run, headers: Any = None, **given: Any) -> Any:
+    return Client().get(CHUNKS, {"task_id": run.task_id, **given}, headers=headers)
+
+
+def listed(run: Run, query: str = "as=jsonl", client: Client | None = None) -> str:
     reply = (client or Client()).get(f"{CHUNKS}?task_id={run.task_id}&{query}")
     assert reply.status_code == 200
     return b"".join(reply).decode()
@@ -86,6 +93,7 @@ def test_a_number_of_no_chunk_is_not_found(run: Run, number: str) -> None:
 def test_a_run_without_chunks_has_none(db: None) -> None:
     run = started("/split-sum-start/", n=0)
     assert "no chunks" in ask(run, 1).json()["detail"]
+    assert ask_all(run).json() == {"chunks": [], "count": 0, "page": 1, "pages": 1}
     assert listed(run) == ""
     assert len(listed(run, "as=csv").splitlines()) == 1
 
@@ -110,6 +118,52 @@ def test_where_runs_are_private_they_are_for_those_who_may_see_the_run(
     assert Client().get(address, given).status_code == 200
 
 
+# --- a page of all -------------------------------------------------------------------------
+
+
+def test_chunks_are_told_to_programs_a_page_at_a_time(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("compute.web.pages.chunks.PER_PAGE", 3)
+    first = ask_all(run).json()
+    assert [each["number"] for each in first["chunks"]] == [1, 2, 3]
+    assert first["chunks"][0]["arguments"] == "1, 250"
+    assert (first["count"], first["page"], first["pages"]) == (4, 1, 2)
+    assert first["next"] == f"http://testserver{CHUNKS}?task_id={run.task_id}&page=2"
+    second = Client().get(first["next"]).json()
+    assert [each["number"] for each in second["chunks"]] == [4]
+    assert second.keys() == {"chunks", "count", "page", "pages"}
+    reply = ask_all(run, page="7")
+    assert reply.json() == {"chunks": [], "count": 4, "page": 7, "pages": 2}
+    assert reply["Cache-Control"] == "no-store"
+    assert "Accept" in reply["Vary"]
+
+
+def test_a_page_may_be_of_a_state(run_with_a_failure: Run) -> None:
+    data = ask_all(run_with_a_failure, state="failed").json()
+    assert ([each["number"] for each in data["chunks"]], data["count"]) == ([2], 1)
+    assert ask_all(run_with_a_failure, state="").json()["count"] == run_with_a_failure.chunks
+    none = ask_all(run_with_a_failure, state="queued").json()
+    assert none == {"chunks": [], "count": 0, "page": 1, "pages": 1}
+
+
+def test_a_browser_gets_the_list_as_a_page(run: Run) -> None:
+    reply = ask_all(run, headers={"Accept": "text/html"})
+    assert reply.status_code == 200
+    assert b"<h1>Chunks</h1>" in reply.content
+    assert reply["Cache-Control"] == "no-store"
+    reply = ask_all(run, headers={"Accept": "text/html"}, page="x")
+    assert reply.status_code == 400
+    assert b"Give page as a whole number, from 1." in reply.content
+
+
+def test_a_chunk_leads_to_its_page_of_the_list(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("compute.web.pages.chunks.PER_PAGE", 3)
+    for number, more in ((3, ""), (4, "&amp;page=2")):
+        html = ask(run, number, accept="text/html").content.decode()
+        assert f'<a href="{CHUNKS}?task_id={run.task_id}{more}">List of chunks</a>' in html
+
+
 # --- all -----------------------------------------------------------------------------------
 
 
@@ -119,7 +173,6 @@ def test_all_chunks_are_a_line_each(run: Run) -> None:
     assert {line["state"] for line in lines} == {"done"}
     assert lines[3]["arguments"] == "751, 1000"
     assert "result" not in lines[0]
-    assert listed(run, "as=jsonl") == listed(run)
 
 
 def test_all_chunks_are_a_table(run: Run) -> None:
@@ -138,16 +191,42 @@ def test_a_list_is_a_file_of_its_own(run: Run) -> None:
         assert reply["Content-Type"] == media_type
         assert "list%20of%20chunks." in reply["Content-Disposition"]
         assert reply["Content-Disposition"].startswith("attachment")
-        assert reply["Cache-Control"] == "no-store"
         assert reply.streaming
         head = Client().head(CHUNKS, {"task_id": run.task_id, "as": kind})
         assert (head.content, head["Content-Type"]) == (b"", media_type)
+        assert head["Content-Length"] == str(len(b"".join(reply)))
+        kept = {"If-None-Match": reply["ETag"]}
+        assert ask_all(run, headers=kept, **{"as": kind}).status_code == 304
+
+
+def test_a_broken_off_list_goes_on_with_the_rest(run: Run) -> None:
+    """Whatever a retry has changed meanwhile: then it is another, and begins anew."""
+    whole = listed(run).encode()
+    reply = ask_all(run, headers={"Range": "bytes=100-"}, **{"as": "jsonl"})
+    assert (reply.status_code, b"".join(reply)) == (206, whole[100:])
+    headers = {"Range": "bytes=100-", "If-Range": reply["ETag"]}
+    assert ask_all(run, headers=headers, **{"as": "jsonl"}).status_code == 206
+    run.jobs.filter(position=1).update(delivery=F("delivery") + 1, error="another")
+    reply = ask_all(run, headers=headers, **{"as": "jsonl"})
+    assert reply.status_code == 200
+    assert b"another" in b"".join(reply)
+    reply = ask_all(run, headers={"Range": "bytes=999999-"}, **{"as": "jsonl"})
+    assert (reply.status_code, list(reply.json())) == (416, ["detail"])
+
+
+def test_who_may_read_more_is_given_more(
+    run_with_a_failure: Run, missing_file: Any, admin: Client
+) -> None:
+    """One after another, of the same process, which keeps the last list."""
+    assert str(missing_file) in listed(run_with_a_failure, client=admin)
+    assert str(missing_file) not in listed(run_with_a_failure)
+    assert str(missing_file) in listed(run_with_a_failure, client=admin)
 
 
 def test_a_list_may_be_of_a_state(run_with_a_failure: Run) -> None:
-    lines = [json.loads(line) for line in listed(run_with_a_failure, "state=failed").splitlines()]
-    assert [line["number"] for line in lines] == [2]
-    assert listed(run_with_a_failure, "state=cancelled") == ""
+    (line,) = listed(run_with_a_failure, "as=jsonl&state=failed").splitlines()
+    assert json.loads(line)["number"] == 2
+    assert listed(run_with_a_failure, "as=jsonl&state=cancelled") == ""
 
 
 @pytest.mark.parametrize(
@@ -155,7 +234,11 @@ def test_a_list_may_be_of_a_state(run_with_a_failure: Run) -> None:
     [
         ({"as": "xlsx"}, "Give as=csv or as=jsonl."),
         ({"as": ""}, "Give as=csv or as=jsonl."),
-        ({"state": "x"}, "Give as state one of queued, running, done, failed, cancelled."),
+        ({"as": "csv", "state": "x"}, f"Give as state one of {STATES}."),
+        ({"state": "x"}, f"Give as state one of {STATES}."),
+        ({"state": "Done"}, f"Give as state one of {STATES}."),
+        ({"state": "\0"}, f"Give as state one of {STATES}."),
+        *(({"page": page}, "Give page as a whole number, from 1.") for page in NO_PAGES),
     ],
 )
 def test_another_form_or_state_is_refused(run: Run, given: Any, detail: str) -> None:

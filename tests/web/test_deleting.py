@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.contrib.auth.models import User
 from django.test import Client
 
 from compute import removal
@@ -57,7 +58,7 @@ def test_what_has_ended_unnoticed_has_ended(db: None, admin: Client) -> None:
 def test_what_can_not_be_removed_now_says_why(
     db: None, admin: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(run: Run) -> None:
+    def refuse(run: Run, by: str) -> None:
         raise NotYetError("Not while it rains.")
 
     run = started("/sum-start/", n=10)
@@ -66,3 +67,25 @@ def test_what_can_not_be_removed_now_says_why(
     reply = do(admin, "delete", run)
     assert (reply.status_code, reply.json()) == (409, {"detail": "Not while it rains."})
     assert removal.remove_run is not refuse
+
+
+@pytest.mark.thorough
+def test_the_log_says_who_did_it(
+    db: None, admin: Client, browser_client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    mine, other, of_an_account = (start_in_browser(browser_client, n=10) for _ in range(3))
+    ann = Client()
+    ann.force_login(user := User.objects.create_user("ann"))
+    run_jobs()
+    Run.objects.filter(pk=of_an_account.pk).update(account=user)
+    with caplog.at_level("INFO", logger="compute.removal"):
+        do(browser_client, "delete", mine, confirm="1")
+        do(admin, "delete", other)
+        do(ann, "delete", of_an_account)
+        assert do(ann, "delete", other).status_code == 404
+    told = [each for each in caplog.records if each.name == "compute.removal"]
+    names = ["who started it", "boss", "ann"]
+    assert [each.getMessage() for each in told] == [f"deleted: sum 1–10, by {by}" for by in names]
+    assert [vars(each)["task"] for each in told] == [
+        each.task_id for each in (mine, other, of_an_account)
+    ]

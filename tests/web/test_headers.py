@@ -130,7 +130,7 @@ def addresses(rows: dict[str, Run]) -> list[str]:
         *(f"/split-sum-check/{run}" for run in runs),
         *(f"/compute/sum/check/{run}" for run in runs),
         *(f"/compute/sum/chunk/{run}&number=1" for run in runs),
-        *(f"/compute/sum/chunks/{run}" for run in runs),
+        *(f"/compute/sum/chunks/{run}{more}" for run in runs for more in ("", "&as=csv")),
         # refusals
         "/sum-start/?n=x",
         "/sum-sync/?n=1000000000",

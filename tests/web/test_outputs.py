@@ -391,7 +391,7 @@ def test_a_chunk_that_is_not_done_or_gone(db: None, declare: Declare) -> None:
 
 
 def test_all_chunks_come_as_lines(db: None, declare: Declare, monkeypatch: Any) -> None:
-    monkeypatch.setattr("compute.web.outputs.JOBS", 1)
+    monkeypatch.setattr("compute.queue.results.PAGE", 1)
     run = a_run(declare)
     reply = ask(run, chunk="all", as_="jsonl")
     assert reply["Content-Disposition"] == ('attachment; filename="primes up to 100, chunks.jsonl"')
@@ -399,7 +399,20 @@ def test_all_chunks_come_as_lines(db: None, declare: Declare, monkeypatch: Any) 
     assert body(reply) == b'{"chunk":1,"result":15}\n{"chunk":2,"result":10}\n'
     assert detail(ask(run, chunk="all", as_="csv"), 406)
     head = Client().head(RESULT, {"task_id": run.task_id, "chunk": "all"})
-    assert (body(head), head["Content-Type"]) == (b"", "application/x-ndjson")
+    assert (head.content, head["Content-Type"]) == (b"", "application/x-ndjson")
+
+
+def test_all_chunks_can_be_resumed_when_the_run_has_ended(db: None, declare: Declare) -> None:
+    whole = b'{"chunk":1,"result":15}\n{"chunk":2,"result":10}\n'
+    run = a_run(declare)
+    run_jobs()
+    given = {"task_id": run.task_id, "chunk": "all"}
+    reply = Client().get(RESULT, given, headers={"range": "bytes=10-"})
+    assert (reply.status_code, body(reply)) == (206, whole[10:])
+    again = Client().get(RESULT, given, headers={"if-none-match": reply["ETag"]})
+    assert again.status_code == 304
+    outside = Client().get(RESULT, given, headers={"range": "bytes=1000-"})
+    assert outside["Content-Range"] == f"bytes */{len(whole)}"
 
 
 def test_an_address_has_what_is_asked(db: None, declare: Declare) -> None:

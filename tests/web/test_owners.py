@@ -309,7 +309,7 @@ def test_so_does_the_search(site: Site, search: str) -> None:
     assert not any(found(stranger) for stranger in site.strangers)
 
 
-CHECKS = ["/sum-check/", "/split-sum-check/", "/compute/sum/check/", "/compute/primes/check/"]
+CHECKS = ["/sum-check/", "/split-sum-check/", "/compute/sum/check/"]
 
 
 @pytest.mark.parametrize("address", CHECKS)

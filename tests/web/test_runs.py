@@ -98,7 +98,7 @@ def test_what_cannot_be_cut_is_one_task(db: None) -> None:
     run = started("/compute/buggy-sum/start/", n=1000, chunk_size=10)
     assert (run.chunks, run.chunk_size) == (1, None)
     run_jobs()
-    assert check(run, CHECK)["result"] == 500500
+    assert check(run, "/compute/buggy-sum/check/")["result"] == 500500
 
 
 def test_the_computation_says_what_it_takes(db: None) -> None:

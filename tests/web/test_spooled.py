@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from hashlib import sha256
 
 import pytest
 from pytest_django import Settings
@@ -10,7 +11,7 @@ from pytest_django import Settings
 from compute.models import Output
 from compute.web import spooled as module
 from compute.web.pacing import LateError
-from compute.web.spooled import READ_BYTES, Spooled, spooled
+from compute.web.spooled import READ_BYTES, Spooled, TooLongError, spooled, the_last
 from tests.web.test_formats import output_of
 
 DATA = bytes(range(256)) * 3_000
@@ -54,3 +55,24 @@ def test_it_must_not_take_too_long(settings: Settings) -> None:
     settings.WEB_TIMEOUT = 1e-9
     with pytest.raises(LateError):
         Spooled(pieces())
+
+
+def test_it_may_be_no_longer_than_it_is_said() -> None:
+    assert Spooled(pieces(), most=len(DATA)).size == len(DATA)
+    with pytest.raises(TooLongError):
+        Spooled(pieces(), most=len(DATA) - 1)
+
+
+def test_its_digest_is_that_of_its_bytes() -> None:
+    first, second = Spooled(pieces()), Spooled([DATA])
+    assert first.digest == second.digest == sha256(DATA).hexdigest()
+
+
+def test_one_of_another_key_is_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_last", None)
+    kept = the_last(("a",), pieces)
+    assert the_last(("a",), pieces) is kept
+    assert the_last(("b",), pieces) is not kept
+    with pytest.raises(TooLongError):
+        the_last(("a",), pieces, most=1)
+    assert the_last(("a",), pieces, most=len(DATA)).size == len(DATA)

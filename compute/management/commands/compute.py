@@ -10,6 +10,7 @@ from django.core.management import CommandError, CommandParser
 from compute import files
 from compute.computation import ComputationError
 from compute.computations import all_computations
+from compute.forms import parameters_of, seed_of
 from compute.given import of_words
 from compute.management.fields import FieldsParser, words_of
 from compute.management.terminal import RunCommand
@@ -67,5 +68,5 @@ class Command(RunCommand):
             raise CommandError(f"{computation} runs in one piece, without chunks.")
         filled = self.form(computation, {**data, "chunk_size": [options["chunk_size"] or ""]})
         chunk_size = filled.cleaned_data.get("chunk_size")
-        planned = partial(plan, computation, filled.parameters, chunk_size, filled.seed_given)
+        planned = partial(plan, computation, parameters_of(filled), chunk_size, seed_of(filled))
         self.finish(filled, planned, options["priority"], options["json"])

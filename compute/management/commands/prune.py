@@ -39,7 +39,7 @@ class Command(MigratedCommand):
             raise CommandError("--days has to be 0 or more.")
         if options["vacuum"] and connection.vendor != "sqlite":
             raise CommandError("--vacuum is for SQLite; Postgres does that by itself.")
-        removed, _ = prune(options["days"], dry=options["dry_run"])
+        removed, _ = prune(options["days"], dry=options["dry_run"], by="the operator")
         counts = [
             number_of(count, what.removesuffix("s"))
             for what, count in sorted(removed.items())

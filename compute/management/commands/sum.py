@@ -9,6 +9,7 @@ from django.core.management import CommandError, CommandParser
 
 from compute import tasks
 from compute.computations.sums import SUM
+from compute.forms import parameters_of
 from compute.management.terminal import RunCommand
 from compute.models import plans
 
@@ -32,7 +33,7 @@ class Command(RunCommand):
         data = {"n": [options["n"]], "chunk_size": [options["chunk_size"] or ""]}
         form = self.form(SUM, data)
         if options["split"]:
-            plan = partial(plans.plan, SUM, form.parameters, form.cleaned_data["chunk_size"])
+            plan = partial(plans.plan, SUM, parameters_of(form), form.cleaned_data["chunk_size"])
         else:
-            plan = partial(plans.plan_one, SUM, tasks.get_sum, form.parameters)
+            plan = partial(plans.plan_one, SUM, tasks.get_sum, parameters_of(form))
         self.finish(form, plan, options["priority"], options["json"])

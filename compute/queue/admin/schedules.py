@@ -21,7 +21,11 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
                 arguments(**{"args": None, "kwargs": None, field: given.get(field)})
             except ValueError as error:
                 self.add_error(field, str(error))
-        if given.get("schedule_type") == Schedule.CRON and "cron" in given:
+        if given.get("schedule_type") != Schedule.CRON:
+            return given
+        if "cron" not in self.fields:  # django-q2 shows it as text where croniter is missing
+            self.add_error("schedule_type", "Install croniter for schedules of this type.")
+        elif "cron" in given:
             try:
                 Schedule(schedule_type=Schedule.CRON, cron=given["cron"] or "").calculate_next_run()
             except Exception as error:  # whatever its parser may raise

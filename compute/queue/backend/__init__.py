@@ -21,7 +21,7 @@ from django_q.signals import pre_enqueue
 from .. import packages
 from ..asked import DEFAULT, Asked
 from ..asking import check_options
-from ..call import UnknownHereError, default_name
+from ..call import UnknownHereError, check_returns, default_name
 from ..text import shown
 from ..transitions import enter
 from .called import TaskCall, plain
@@ -68,6 +68,7 @@ class QueueBackend(BaseTaskBackend):
         asked = Asked.of(task)
         try:
             limit = {} if asked.timeout is None else {"timeout": asked.timeout}
+            check_returns(task.func)
             check_options({"name": task.name, "cluster": asked.queue_name, **limit})
         except (TypeError, ValueError) as error:
             raise InvalidTask(str(error)) from error

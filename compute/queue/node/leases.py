@@ -12,6 +12,7 @@ from django_q.models import OrmQ
 from ..defaults import settings
 from ..engines import engine
 from ..models import Flow, Job, JobQuerySet, JobState
+from ..progress import LEAST
 from ..sharing import Slot
 
 
@@ -39,8 +40,9 @@ def renew(node: str, queue_ids: Collection[int]) -> None:
 
 def note_progress(node: str, queue_id: int, progress: float) -> None:
     """Write down how much of what a worker of this node runs is done, from 0 to 1."""
+    known = min(1, max(0, progress))
     with engine().turn():
-        held_by(node, [queue_id]).unsettled().update(progress=min(1, max(0, progress)))
+        held_by(node, [queue_id]).unsettled().update(progress=known if known >= LEAST else 0)
 
 
 def cancelled(node: str, queue_ids: Collection[int]) -> list[int]:

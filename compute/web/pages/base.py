@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
+from django.forms import Form
 from django.http import HttpRequest
 
-from ...forms import ChunkSizeForm, shown
+from ...computation import Computation
+from ...files import names_in
+from ...forms import shown
 from ...queue import pauses
 from ...queue.models import Node
 from .. import room
+from ..bodies import NO_FILES
 
 
 def site_context(request: HttpRequest) -> dict[str, Any]:
@@ -24,13 +28,17 @@ def site_context(request: HttpRequest) -> dict[str, Any]:
     }
 
 
-def form_context(form: ChunkSizeForm) -> dict[str, Any]:
+def form_context(computation: Computation, form: Form) -> dict[str, Any]:
     """A form as pages draw it. Templates don't look into it: a field may be called `errors`."""
-    with form.computation.blaming("form"):
+    with computation.blaming("form"):
         mistakes = [str(error) for error in form.non_field_errors()]
+        media, takes_files = form.media.render(), bool(names_in(form))
     return {
         "form": form,
-        "fields": shown(form),
+        "media": media,
+        "takes_files": takes_files,
+        "no_files": NO_FILES if takes_files and not settings.MAX_UPLOAD_MB else "",
+        "fields": shown(computation, form),
         "mistakes": mistakes,
         "sized": "chunk_size" in form.fields,
     }

@@ -6,11 +6,12 @@ from typing import Any
 
 from django.conf import settings
 from django.db import models
+from django.forms import Form
 from django.http import HttpRequest
 
 from ... import chunking
 from ...computation import Computation
-from ...forms import ChunkSizeForm
+from ...forms import given_in, parameters_of
 from ...models import Run, Sweep, as_kept
 from ...queue.models import Node
 from .. import pictures
@@ -22,14 +23,12 @@ from .run import query_of
 RUNS_PLOTTED = 100
 
 
-def sweep_context(
-    request: HttpRequest, computation: Computation, form: ChunkSizeForm
-) -> dict[str, Any]:
+def sweep_context(request: HttpRequest, computation: Computation, form: Form) -> dict[str, Any]:
     """Time against chunk size, of runs of these parameters; without any, an empty one. No index
     has the parameters, so the newest of the computation's runs are looked at."""
     if not (form.is_bound and form.is_valid()):
         return {"plot": None}
-    given = form.parameters
+    given = parameters_of(form)
     length = computation.length_of(given) or 0
     theirs = models.Q() if sees_all(request) else mine(request)
     of_it = models.Q(computation=computation.name)
@@ -55,5 +54,5 @@ def sweep_context(
         "sweeping": bool(sweep and not sweep.ended),
         "sweep_done": sweep.run_set.filter(state=Run.State.DONE).count() if sweep else 0,
         "searched": searched,
-        "query": query_of(form.given, runs.first()),
+        "query": query_of(given_in(form), runs.first()),
     }

@@ -13,8 +13,10 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from django.forms import Form
+
 from ...computation import Computation, ComputationError, described
-from ...forms import ChunkSizeForm, filled_in
+from ...forms import filled_in
 from ...given import as_data
 from ...models import Run
 
@@ -28,7 +30,7 @@ def is_clickable(computation: Computation) -> bool:
     return callable(getattr(computation.form, "clicked", None))
 
 
-def form_of(computation: Computation, run: Run) -> ChunkSizeForm:
+def form_of(computation: Computation, run: Run) -> Form:
     """The cleaned form of a run; ComputationError if it does not take any more what it took."""
     texts = as_data(computation.filled_in(run.given, run.parameters))
     form = filled_in(computation, texts, chunked=False)

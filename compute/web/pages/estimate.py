@@ -7,10 +7,11 @@ from math import ceil
 from typing import NamedTuple
 
 from django.conf import settings
+from django.forms import Form
 from django.http import HttpRequest
 
 from ...computation import Computation, ComputationError
-from ...forms import ChunkSizeForm, filled_in
+from ...forms import filled_in, parameters_of
 from ...given import as_data
 from ...models.estimates import Cost, cost_of
 from ...models.fluid import along
@@ -36,9 +37,7 @@ class Estimate(NamedTuple):
     portion: float = 1.0
 
 
-def estimate(
-    request: HttpRequest, computation: Computation, form: ChunkSizeForm
-) -> Estimate | None:
+def estimate(request: HttpRequest, computation: Computation, form: Form) -> Estimate | None:
     """What a run takes that this form would start; before it is filled in, one with the fields as
     they are at first. None for a form that would be refused, and where the computation's code
     fails: the press on the button tells why."""
@@ -47,14 +46,14 @@ def estimate(
         if not filled.is_valid():
             return None
         chunk_size = filled.cleaned_data.get("chunk_size")
-        cost = cost_of(computation, filled.parameters, chunk_size)
+        cost = cost_of(computation, parameters_of(filled), chunk_size)
     except ComputationError as error:
         log.warning("%s", error)
         return None
     return estimate_of(request, computation, cost)
 
 
-def at_first(computation: Computation) -> ChunkSizeForm:
+def at_first(computation: Computation) -> Form:
     """The form as it is if somebody presses the button at once."""
     return filled_in(computation, as_data({}), boxes=True)
 

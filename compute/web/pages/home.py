@@ -45,7 +45,7 @@ def page_of(
         try:
             form = filled_in(first)
             return "compute/computation.html", {
-                **form_context(form),
+                **form_context(first, form),
                 "computation": first,
                 "expected": estimate(request, first, form),
                 **context,

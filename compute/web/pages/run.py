@@ -129,7 +129,7 @@ def steering_context(request: HttpRequest, run: Run) -> dict[str, Any]:
 
 def cancel_context(run: Run) -> dict[str, Any]:
     """What the end of a run would cost."""
-    return {"run": run, "pace": overview.pace(run.task_id), "spent": run.spent}
+    return {"action": "cancel", "run": run, "pace": overview.pace(run.task_id), "spent": run.spent}
 
 
 def combining_context(run: Run, progress: Progress) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from django.test import Client
 from django.urls import reverse
 from django_q.models import Schedule
 
+from compute.queue.admin.schedules import ScheduleAdmin
+
 ECHO = "tests.queue.functions.echo"
 SCHEDULES = reverse("admin:django_q_schedule_changelist")
 
@@ -61,6 +63,20 @@ def test_one_that_names_no_time_is_refused_by_the_form(admin: Client, cron: str)
     assert reply.status_code == 200
     assert reply.context["adminform"].form.errors["cron"]
     assert not Schedule.objects.filter(name="nightly").exists()
+
+
+def test_without_croniter_the_form_refuses_the_type(
+    admin: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a project that has not installed it: django-q2 decides by it when it is imported."""
+    monkeypatch.setattr(ScheduleAdmin, "readonly_fields", ("cron",), raising=False)
+    monkeypatch.setattr("django_q.models.croniter", None)
+    reply = schedule(admin, cron="30 4 * * 1")
+    assert reply.status_code == 200
+    assert "Install croniter" in reply.context["adminform"].form.errors["schedule_type"][0]
+    assert not Schedule.objects.filter(name="nightly").exists()
+    schedule(admin, schedule_type="D")
+    assert Schedule.objects.get(name="nightly").schedule_type == "D"
 
 
 def test_other_schedules_need_none(admin: Client) -> None:

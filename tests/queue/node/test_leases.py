@@ -109,7 +109,13 @@ def test_a_lease_that_has_lost_its_slot_is_not_renewed(
 # --- progress -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("told", "noted"), [(0.25, 0.25), (1, 1), (7, 1), (-1, 0)])
+@pytest.mark.parametrize(
+    ("told", "noted"),
+    [
+        *((0.25, 0.25), (1, 1), (7, 1), (-1, 0)),
+        *((1e-308, 0), (float("inf"), 1), (float("-inf"), 0), (float("nan"), 0)),
+    ],
+)
 def test_progress_is_noted_from_nothing_to_all(node: LocalNode, told: float, noted: float) -> None:
     async_task(ADD, 1)
     (queue_id,) = ids(node, 1)
