@@ -112,7 +112,7 @@ def pieces(computation: Computation) -> Iterator[Wrong]:
         )
     elif computation.cut is not None and computation.combine is the_only_one:
         why = "it has `cut` and no `combine`"
-        yield Wrong("compute.W005", why, "Declare what makes one result of the chunks' results.")
+        yield Wrong("compute.W005", why, "Declare one: it makes one result of the chunks'.")
     if not isinstance(computation.partial, bool):
         why = f"`partial` is {shown(computation.partial)}"
         yield Wrong("compute.W005", why, "Give it True or False.")

@@ -192,7 +192,7 @@ def test_callables_have_to_take_the_forms_fields(fields: dict[str, Any], said: s
             {"cut": lambda chunk_size: []},
             "Let it take these, and no more; fields of `form` come by their names.",
         ),
-        ({"combine": the_only_one}, "Declare what makes one result of the chunks' results."),
+        ({"combine": the_only_one}, "Declare one: it makes one result of the chunks'."),
     ],
 )
 def test_what_a_callable_may_take_is_said(fields: dict[str, Any], hint: str) -> None:
