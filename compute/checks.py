@@ -13,14 +13,15 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Warning, register
 
-from .computations import all_computations, problems
+from .computations import all_computations, problems, unlogged
 from .declarations import Problem
 from .queue.text import shorten
 
 
 @register("computations")
 def check_computations(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    wrong = [*problems(), *problems_of_settings()]
+    with unlogged():  # they are told here
+        wrong = [*problems(), *problems_of_settings()]
     return [Warning(each.sentence, hint=each.hint, id=each.id) for each in wrong]
 
 

@@ -62,12 +62,18 @@ def best_chunk_size(length: int, speed: float | None, workers: int) -> tuple[int
         seconds = length / speed / workers
         each = max(1, min(CHUNKS_EACH, round(sqrt(seconds / (2 * OVERHEAD_S)))))
         each = max(each, ceil(seconds / LONGEST_S))
-        why = f"Each takes about {seconds / each:.2g} s, as fast as this was lately"
+        why = f"Each takes {in_seconds(seconds / each)}, as fast as this was lately"
     size = max(-(-length // (each * workers)), smallest_chunk_size(length))
     count = -(-length // size)
     chunks = f"{count:,} chunk{'' if count == 1 else 's'}"
     of_workers = f"{workers:,} worker{'' if workers == 1 else 's'}"
     return size, f"Chosen by the site: {chunks} for {of_workers}. {why}."
+
+
+def in_seconds(seconds: float) -> str:
+    if seconds < 0.05:
+        return "under 0.1 s"
+    return f"about {seconds:.0f} s" if seconds >= 10 else f"about {seconds:.2g} s"
 
 
 def sizes_to_try(length: int, workers: int) -> list[int]:

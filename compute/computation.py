@@ -58,9 +58,10 @@ SHOWN_CHARS = 10_000
 class Computation:
     """A computation, as a module in `compute/computations/` declares it.
 
-    The parameters are what `form` cleans; the callables below get them as keywords. The
-    combined result is kept as JSON (`values` says what that takes), or in the shape that it has: a
-    table, a series, a picture, a file (`shapes`).
+    The parameters are what `form` cleans; `title`, `length` and `cut` get them as keywords, and
+    `function` what `cut` makes of them. `combine` gets the chunks' results alone: what else it
+    needs each chunk returns. The combined result is kept as JSON (`values` says what that takes),
+    or in the shape that it has: a table, a series, a picture, a file (`shapes`).
     """
 
     #: Its name in addresses and in the terminal: letters, digits and hyphens.
@@ -100,8 +101,9 @@ class Computation:
     #: 2**63 - 1 of the run's seed and the chunk's place alone. A run with the same seed and chunk
     #: size comes to the same.
     seed: bool = False
-    #: Makes one result of the chunks', which come one by one, in the order of `cut`. A
-    #: worker calls it, as a task of its own, so it may take its time.
+    #: Makes one result of the chunks', which come one by one, in the order of `cut`, and are all
+    #: that it gets. A worker calls it, as a task of its own, so it may take its time. What is cut
+    #: has to have one.
     combine: Callable[[Iterable[Any]], Any] = the_only_one
     #: Whether `combine` makes sense of a part of the results, too: a number so far, a table of the
     #: rows that there are, a picture with gaps. While a run is at work and somebody looks at it, a

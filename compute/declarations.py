@@ -16,7 +16,7 @@ from django.db import DatabaseError
 from django.utils.functional import Promise
 
 from .authored import cannot_take, is_async, is_positive, shown, survives, takes_keyword
-from .computation import Computation
+from .computation import Computation, the_only_one
 from .form_faults import faults_of
 from .forms import form_for, names_of_site
 from .queue.call import is_generator, path_of
@@ -28,6 +28,11 @@ from .queue.text import one_line
 NAME = re.compile(r"[a-zA-Z0-9_][-a-zA-Z0-9_]{0,99}", re.ASCII)
 #: Names that the site itself reads from an address or a form beside a computation's fields.
 TAKEN = ("chunk_size", "task_id", "csrfmiddlewaretoken", "from", "page", "state", "q")
+#: What those take that get nothing of `form`.
+TAKES = {
+    "combine": "Let it take the results alone: what else it needs each chunk returns.",
+    "show": "Let it take the result alone: what else it needs `combine` returns.",
+}
 #: Of a callable that nobody could make use of.
 GENERATES = "has a `yield`, so that it returns a generator"
 #: Of what is limited there is a row for each that may be at work at once.
@@ -105,6 +110,9 @@ def pieces(computation: Computation) -> Iterator[Wrong]:
         yield Wrong(
             "compute.W005", f"it has `{there}` and no `{absent}`", "Declare both or neither."
         )
+    elif computation.cut is not None and computation.combine is the_only_one:
+        why = "it has `cut` and no `combine`"
+        yield Wrong("compute.W005", why, "Declare one: it makes one result of the chunks'.")
     if not isinstance(computation.partial, bool):
         why = f"`partial` is {shown(computation.partial)}"
         yield Wrong("compute.W005", why, "Give it True or False.")
@@ -185,7 +193,9 @@ def callables(computation: Computation) -> Iterator[Wrong]:
             yield Wrong(
                 "compute.W005",
                 f"`{what}` can't be called with {given or 'nothing'}: {refusal}",
-                "Let it take these, and no more; fields of `form` come by their names.",
+                TAKES.get(
+                    what, "Let it take these, and no more; fields of `form` come by their names."
+                ),
             )
 
 

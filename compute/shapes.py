@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 from .arrays import is_array, is_frame, is_number
 from .tables import Series, Table
-from .values import NotKeptError
+from .values import NotKeptError, named
 
 __all__ = ["File", "Picture", "Series", "Shape", "Shapes", "Table", "Value", "shape_of"]
 
@@ -88,9 +88,7 @@ class File:
         else:
             for piece in self.data:
                 if not isinstance(piece, bytes | bytearray | memoryview):
-                    raise NotKeptError(
-                        f"the file is given a {type(piece).__name__}; give bytes (.encode())"
-                    )
+                    raise NotKeptError(f"the file is given {named(piece)}; give bytes (.encode())")
                 yield bytes(piece)
 
 

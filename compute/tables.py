@@ -7,7 +7,7 @@ from itertools import chain
 from typing import Any
 
 from .arrays import frame, is_frame, is_number, items
-from .values import NotKeptError
+from .values import NotKeptError, named
 
 
 class Table:
@@ -70,13 +70,12 @@ class Table:
             cells = row.tolist() if hasattr(row, "tolist") else row
             if not isinstance(cells, list | tuple):
                 raise NotKeptError(
-                    f"row {number:,} of the table is a {type(row).__name__}; give lists, tuples or "
-                    "dicts"
+                    f"row {number:,} of the table is {named(row)}; give lists, tuples or dicts"
                 )
             if len(cells) != len(columns):
                 raise NotKeptError(
-                    f"row {number:,} of the table has {len(cells):,} cells for {len(columns):,} "
-                    "columns; give as many"
+                    f"row {number:,} of the table has {counted(cells, 'cell')} for "
+                    f"{counted(columns, 'column')}; give as many"
                 )
             yield list(cells)
 
@@ -127,3 +126,7 @@ def of_columns(columns: Sequence[Any]) -> Iterator[list[Any]]:
         if "zip()" not in str(error):
             raise
         raise NotKeptError("the columns of the result have different lengths; fill them") from error
+
+
+def counted(items: Sequence[Any], word: str) -> str:
+    return f"{len(items):,} {word}{'' if len(items) == 1 else 's'}"

@@ -6,6 +6,7 @@ import pytest
 from django.core.checks import WARNING, run_checks
 
 from compute import checks
+from compute.computations import log
 from compute.declarations import Problem
 
 
@@ -19,6 +20,18 @@ def test_what_is_left_out_is_a_warning_with_an_id(
     monkeypatch.setattr(checks, "problems", lambda: [Problem("compute.W002", "Bad.", "Mend it.")])
     (warning,) = [each for each in run_checks() if each.msg == "Bad."]
     assert (warning.id, warning.hint, warning.level) == ("compute.W002", "Mend it.", WARNING)
+
+
+def test_what_is_left_out_is_told_by_the_check_and_not_by_the_log_too(
+    db: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def problems() -> list[Problem]:
+        log.error("left out: Bad.")
+        return [Problem("compute.W002", "Bad.", "Mend it.")]
+
+    monkeypatch.setattr(checks, "problems", problems)
+    assert [each.msg for each in run_checks()].count("Bad.") == 1
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("name", ["", "sum", "primes"])

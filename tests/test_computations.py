@@ -20,6 +20,7 @@ from compute.computations import (
     loaded,
     own_computations,
     problems,
+    unlogged,
 )
 from compute.computations.primes import PRIMES
 from compute.computations.sums import SUM
@@ -107,6 +108,36 @@ def test_a_module_that_cannot_be_imported_is_left_out_and_named(
     (record,) = caplog.records
     assert (record.levelno, record.exc_info is not None) == (logging.ERROR, True)
     assert record.getMessage() == f"left out: {problem.sentence}"
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("x = 1\n\n1 / 0", "Mend it (line 3), or take it out of the folder."),
+        ("def f(:", "Mend it, or take it out of the folder."),
+        (
+            "import nothing_of_this_name",
+            "If this is a library, name it in requirements.in, run bin/requirements, and start "
+            "bin/dev again. Mend it (line 1), or take it out of the folder.",
+        ),
+        ("import compute.nothing", "Mend it (line 1), or take it out of the folder."),
+    ],
+)
+def test_how_a_module_is_mended_is_said(
+    declare: Callable[..., Loaded], text: str, hint: str
+) -> None:
+    (problem,) = declare(broken=text).problems
+    assert problem.hint == hint
+
+
+def test_who_tells_of_the_problems_has_nothing_logged(
+    declare: Callable[..., Loaded], caplog: pytest.LogCaptureFixture
+) -> None:
+    with unlogged():
+        assert declare(broken="1 / 0").problems
+    assert not caplog.records
+    assert declare().problems
+    assert caplog.records
 
 
 @pytest.mark.parametrize("name", ["Bad-Name", "class", "1st", "my numbers"])

@@ -155,6 +155,7 @@ def test_a_function_has_to_be_found_by_a_worker(function: Any, said: str) -> Non
             {"show": lambda result, n: ""},
             "`show` can't be called with one result: missing a required argument: 'n'.",
         ),
+        ({"combine": the_only_one}, "it has `cut` and no `combine`."),
         ({"title": "primes"}, "`title` is 'primes'."),
         ({"combine": None}, "`combine` is None."),
         ({"length": None}, "it has `cut` and no `length`."),
@@ -174,6 +175,29 @@ def test_a_function_has_to_be_found_by_a_worker(function: Any, said: str) -> Non
 )
 def test_callables_have_to_take_the_forms_fields(fields: dict[str, Any], said: str) -> None:
     assert of(**fields) == [f"W005: {said}"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "hint"),
+    [
+        (
+            {"combine": lambda results, n: 1},
+            "Let it take the results alone: what else it needs each chunk returns.",
+        ),
+        (
+            {"show": lambda result, n: ""},
+            "Let it take the result alone: what else it needs `combine` returns.",
+        ),
+        (
+            {"cut": lambda chunk_size: []},
+            "Let it take these, and no more; fields of `form` come by their names.",
+        ),
+        ({"combine": the_only_one}, "Declare one: it makes one result of the chunks'."),
+    ],
+)
+def test_what_a_callable_may_take_is_said(fields: dict[str, Any], hint: str) -> None:
+    (problem,) = problems_of(replace(PRIMES, **fields), FILE)
+    assert problem.hint == hint
 
 
 class RaisingForm(forms.Form):

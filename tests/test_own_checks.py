@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from random import Random
 from typing import Any
@@ -13,8 +14,9 @@ import pytest
 from django import forms
 
 from compute import chunking, files
+from compute.computation import the_only_one
 from compute.computations.primes import PRIMES
-from compute.shapes import Table
+from compute.shapes import File, Table
 from tests.computations.checks import check, close, equal
 
 pytestmark = pytest.mark.once
@@ -44,17 +46,69 @@ def array(first: int, last: int) -> Any:
     return np.arange(first, last + 1) / 7
 
 
+def megabytes(count: int) -> Iterator[bytes]:
+    return (bytes(2**20) for _ in range(count))
+
+
+def boxed(first: int, last: int) -> list[int]:
+    return [last - first + 1]
+
+
 async def later(first: int, last: int) -> int:
     return last - first + 1
 
 
 def test_what_hangs_on_the_cut_has_to_say_so() -> None:
     floats = replace(PLAIN, function=tenths)
-    with pytest.raises(AssertionError, match=r"make 99.9\d+; if .*exact=False"):
+    with pytest.raises(AssertionError, match=r"make 99.9\d+, and 100 is expected; .*exact=False"):
         check(floats, GIVEN, expected=100)
     check(floats, GIVEN, expected=100, exact=False)
     with pytest.raises(AssertionError, match=r"chunk.* make "):
         check(floats, GIVEN, expected=101, exact=False)
+
+
+def test_of_a_wrong_expectation_the_cut_is_not_blamed() -> None:
+    with pytest.raises(AssertionError, match=r"^\d+ chunk\(s\) make 168, and 169 is expected$"):
+        check(PLAIN, GIVEN, expected=169)
+
+
+class TwoForm(forms.Form):
+    n = forms.IntegerField(max_value=9)
+
+    def clean(self) -> None:
+        raise forms.ValidationError("Not so.")
+
+
+def test_what_a_form_refuses_is_said_as_text() -> None:
+    with pytest.raises(AssertionError) as refused:
+        check(replace(PLAIN, form=TwoForm), GIVEN, expected=168)
+    said = "n: Ensure this value is less than or equal to 9. Not so."
+    assert str(refused.value).endswith(f"the check's own parameters: {said}")
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"function": lambda first, last: 1}, "no worker can find `function`, <lambda>."),
+        ({"combine": the_only_one}, "it has `cut` and no `combine`."),
+        ({"combine": lambda results: sum(results) + 1j}, "is a complex, which JSON can't keep"),
+        ({"combine": lambda results: {1: sum(results)}}, "and JSON's keys are text"),
+        ({"combine": lambda results: (each for each in results)}, "the result can't be kept: "),
+        ({"combine": lambda results: Table([(1, 2), (3,)], ["a", "b"])}, "can't be kept: row 2"),
+        ({"combine": lambda results: File(megabytes(101), "a.bin")}, "MAX_RESULT_MB (100)"),
+        ({"show": lambda result: result + "x"}, "primes: its `show` raised TypeError"),
+    ],
+)
+def test_what_the_site_refuses_is_found(fields: dict[str, Any], said: str) -> None:
+    with pytest.raises(AssertionError, match=re.escape(said)):
+        check(replace(PLAIN, **fields), GIVEN, expected=168, alike=lambda *_: True)
+
+
+def test_what_combine_does_to_the_results_is_its_own() -> None:
+    def emptied(results: Iterable[list[int]]) -> int:
+        return sum(each.pop() for each in results)
+
+    check(replace(PLAIN, function=boxed, combine=emptied), GIVEN, expected=1000)
 
 
 def test_chance_has_a_tolerance() -> None:

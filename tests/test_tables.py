@@ -53,9 +53,10 @@ def test_a_table_is_made_of(
 @pytest.mark.parametrize(
     ("table", "error"),
     [
-        (Table([[1, 2], [3]]), "row 2 of the table has 1 cells for 2 columns; give as many"),
+        (Table([[1, 2], [3]]), "row 2 of the table has 1 cell for 2 columns; give as many"),
+        (Table([[1], [1, 2]]), "row 2 of the table has 2 cells for 1 column; give as many"),
         (Table([{"a": 1}, {"b": 2}]), "row 2 of the table has 'b', and there is no such column"),
-        (Table([1, 2]), "row 1 of the table is a int; give lists, tuples or dicts"),
+        (Table([1, 2]), "row 1 of the table is an int; give lists, tuples or dicts"),
         (Table([[1], "a"]), "row 2 of the table is a str; give lists, tuples or dicts"),
         (Table({"a": [1], "b": [1, 2]}), "the columns of the result have different lengths"),
     ],

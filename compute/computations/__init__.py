@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import keyword
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from pkgutil import ModuleInfo, iter_modules
+from traceback import walk_tb
 from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -53,6 +55,16 @@ def problems() -> list[Problem]:
     return loaded().problems
 
 
+@contextmanager
+def unlogged() -> Iterator[None]:
+    """For a caller that tells the problems itself: what is loaded in here is not logged."""
+    log.disabled = True
+    try:
+        yield
+    finally:
+        log.disabled = False
+
+
 @cache
 def loaded() -> Loaded:
     return load(__path__, __name__)
@@ -83,7 +95,7 @@ def load(folders: Iterable[str], package: str) -> Loaded:
         except (Exception, SystemExit) as error:  # whatever its author's code may raise
             why = f"{file} can't be loaded: {one_line(error)}."
             log.error("left out: %s", why, exc_info=error)
-            hint = "Mend it, or take it out of the folder."
+            hint = hint_for(error, file_at(info))
             problems.append(Problem("compute.W001", why, hint))
             continue
         for computation in declared:
@@ -112,9 +124,25 @@ def declared_by(module: ModuleType) -> list[Computation]:
     return [value for value in vars(module).values() if isinstance(value, Computation)]
 
 
+def hint_for(error: BaseException, file: Path) -> str:
+    """What to do about a module that can't be imported."""
+    lines = [
+        at for frame, at in walk_tb(error.__traceback__) if frame.f_code.co_filename == str(file)
+    ]
+    where = f" (line {lines[-1]:,})" if lines else ""
+    hint = f"Mend it{where}, or take it out of the folder."
+    if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("compute"):
+        library = "If this is a library, name it in requirements.in, run bin/requirements"
+        hint = f"{library}, and start bin/dev again. {hint}"
+    return hint
+
+
+def file_at(info: ModuleInfo) -> Path:
+    folder = Path(getattr(info.module_finder, "path", ""))
+    return folder / info.name / "__init__.py" if info.ispkg else folder / f"{info.name}.py"
+
+
 def file_of(info: ModuleInfo) -> str:
     """Where a module is, as people of this project say it."""
-    folder = Path(getattr(info.module_finder, "path", ""))
-    path = folder / info.name / "__init__.py" if info.ispkg else folder / f"{info.name}.py"
-    base = Path(settings.BASE_DIR)
+    path, base = file_at(info), Path(settings.BASE_DIR)
     return str(path.relative_to(base) if path.is_relative_to(base) else path)

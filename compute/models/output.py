@@ -13,6 +13,7 @@ from itertools import islice
 from typing import Any
 
 from django.db import models
+from django.template.defaultfilters import filesizeformat
 
 from ..queue.contents import Content
 from .run import Run
@@ -143,7 +144,5 @@ def lines_of(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def bytes_in_words(size: int) -> str:
-    for unit, of_unit in (("GB", 10**9), ("MB", 10**6), ("KB", 10**3)):
-        if size >= of_unit:
-            return f"{size / of_unit:,.3g} {unit}"
-    return f"{size:,} byte{'' if size == 1 else 's'}"
+    """As templates have it: a megabyte is 2^20 bytes, as in MAX_UPLOAD_MB and MAX_RESULT_MB."""
+    return filesizeformat(size).replace("\xa0", " ")

@@ -46,7 +46,7 @@ def ask() -> int:
 
 def used() -> float:
     """The share of MAX_KEPT_MB that is taken; 0 if there is no such limit."""
-    return size() / (settings.MAX_KEPT_MB * 1e6) if settings.MAX_KEPT_MB else 0.0
+    return size() / (settings.MAX_KEPT_MB * 2**20) if settings.MAX_KEPT_MB else 0.0
 
 
 def check() -> None:

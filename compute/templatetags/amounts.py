@@ -16,11 +16,13 @@ register = template.Library()
 
 @register.filter
 def duration(seconds: float | None) -> str:
-    """Two places at most: 0.4 s, 12 s, 2 min 5 s, 3 h 20 min, 2 d 4 h."""
+    """Two places at most: 5 ms, 0.4 s, 12 s, 2 min 5 s, 3 h 20 min, 2 d 4 h."""
     if seconds is None:
         return "–"
+    if seconds < 0.05:
+        return f"{max(1, round(seconds * 1000))} ms"
     if seconds < 10:
-        return f"{max(0.0, seconds):.1f} s"
+        return f"{seconds:.1f} s"
     whole = round(seconds)
     for unit, smaller, size, part in (
         ("d", "h", 86400, 3600),

@@ -146,14 +146,14 @@ def check(request: HttpRequest, more: int = 0) -> None:
     database is full."""
     check_kept()
     for share in shares_of(request):
-        most = share.of(settings.MAX_CLIENT_UPLOAD_MB * 1e6)
+        most = share.of(settings.MAX_CLIENT_UPLOAD_MB * MIB)
         counted = models.Sum(Greatest("size", LEAST_BYTES), default=0)
         there = Upload.objects.filter(share.runs).aggregate(counted=counted)["counted"]
         if most and there + more > most:
             raise TooMuch(
-                f"{share.whose} may keep {most / 1e6:,g} MB of uploads, and this would make it "
-                f"{(there + more) / 1e6:,.1f}; come back when some are removed: each goes with the "
-                "last run that uses it, and after a day without one.",
+                f"{share.whose} may keep {round(most / MIB, 2):,g} MB of uploads, and this would "
+                f"make it {(there + more) / MIB:,.1f}; come back when some are removed: each "
+                "goes with the last run that uses it, and after a day without one.",
                 RETRY_AT_MOST_S,
             )
 

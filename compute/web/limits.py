@@ -26,6 +26,7 @@ from ..queue import room
 from ..queue.models import Job, Node
 from ..queue.text import number_of
 from ..templatetags.amounts import duration
+from .bodies import MIB
 from .shares import Share, shares_of
 from .work import unfinished_work
 
@@ -131,7 +132,7 @@ def check_counts(shares: list[Share], cost: Cost) -> None:
 
 def check_added(shares: list[Share], cost: Cost) -> None:
     """TooMuch if more were added to the database in an hour than one may."""
-    most = settings.MAX_CLIENT_MB_PER_HOUR * 1e6
+    most = settings.MAX_CLIENT_MB_PER_HOUR * MIB
     if not (shares and most):
         return
     whose = models.Q()
@@ -150,8 +151,8 @@ def check_added(shares: list[Share], cost: Cost) -> None:
             first = lately.filter(share.runs).aggregate(at=models.Min("created_at"))["at"]
             wait = (first + HOUR - timezone.now()).total_seconds() if first else 0
             raise TooMuch(
-                f"{share.whose} may add {most / 1e6:,g} MB to the database within an hour, has "
-                f"added {added / 1e6:,.1f}, and this would be {cost.bytes / 1e6:,.1f} more; take a "
+                f"{share.whose} may add {most / MIB:,g} MB to the database within an hour, has "
+                f"added {added / MIB:,.1f}, and this would be {cost.bytes / MIB:,.1f} more; take a "
                 "larger chunk_size, or come back later.",
                 wait,
             )

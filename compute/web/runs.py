@@ -24,6 +24,7 @@ from .limits import TooMuch, within_limits
 from .owners import FileGone, may_manage, may_start, own, refuse_nameless, sees_all
 from .pages.base import form_context
 from .pages.estimate import estimate
+from .pages.home import no_such_computation
 from .pages.runs import runs_context
 from .replies import page_or_json, refuse, wants_page
 
@@ -44,8 +45,7 @@ class ComputationFormView(ReplyView):
         if "name" in kwargs:
             found = all_computations().get(kwargs["name"])
             if found is None:
-                names = ", ".join(all_computations())
-                return refuse(request, 404, f"There is no such computation; there are: {names}.")
+                return refuse(request, 404, no_such_computation(request, kwargs["name"]))
             self.computation = found
         return super().dispatch(request)
 

@@ -16,7 +16,7 @@ ROWS, COLUMNS = 50, 100
 #: Characters of a cell that are shown.
 CELL_CHARS = 200
 #: Up to how many rows, and bytes of them, a table is sorted.
-SORTED_ROWS, SORTED_BYTES = 50_000, 8_000_000
+SORTED_ROWS, SORTED_BYTES = 50_000, 8 * 2**20
 
 #: Reads the rows from one up to another.
 Read = Callable[[int, int], Iterable[Sequence[Any]]]

@@ -13,14 +13,20 @@ from io import BytesIO
 from typing import Any
 from unittest.mock import patch
 
+from django import forms
+from django.core.exceptions import NON_FIELD_ERRORS
 from django.core.serializers.json import DjangoJSONEncoder
 
 from compute import chunking, files
-from compute.computation import Computation
+from compute.computation import Computation, ComputationError
+from compute.declarations import problems_of
 from compute.forms import form_for, parameters_of
+from compute.models import Run, combining, keeping
 from compute.models.upload import Upload
-from compute.shapes import Value, shape_of
+from compute.queue.room import TooLargeError, check_size
+from compute.queue.text import shorten
 from compute.trying import called, sampled_speed
+from compute.values import NotKeptError
 
 
 def check(
@@ -44,17 +50,18 @@ def check(
     `alike(result, expected)` says whether a result will do. In the same chunks, with the same
     `seed`, it has to come to the same all the same.
     """
+    for problem in problems_of(computation, "the site leaves it out"):
+        raise AssertionError(f"{problem.sentence} {problem.hint}")
     same = alike or (equal if exact else partial(close, tolerance=tolerance))
-    hint = "; if it may hang on how it is cut, say exact=False" if exact and not alike else ""
     with uploaded(given) as texts:
         form = computation.made(form_for(computation), texts)
-        assert form.is_valid(), f"the form refuses the check's own parameters: {form.errors}"
+        assert form.is_valid(), f"the form refuses the check's own parameters: {told(form)}"
         parameters = parameters_of(form)
         assert computation.title(**parameters), "a run needs a title"
         json.dumps(
             {name: files.told(each) for name, each in parameters.items()}, cls=DjangoJSONEncoder
         )
-        assert computation.length is None or computation.cut is not None, "it has a length: cut it"
+        made: list[tuple[int, Any]] = []
         for arguments in cuts_of(computation, parameters, chunks):
             assert all(isinstance(each, tuple) for each in arguments), "cut makes tuples"
             assert survives(arguments), "a chunk's arguments can't be pickled"
@@ -66,12 +73,63 @@ def check(
                 "a chunk that runs twice differs"
             )
             assert survives(again), "a chunk's result can't be pickled"
-            result = computation.combine(iter(again))
-            assert same(result, expected), f"{len(arguments)} chunk(s) make {result!r}{hint}"
-            if isinstance(shape_of(result), Value):
-                written = json.dumps(result, cls=DjangoJSONEncoder)
-                assert json.loads(written) == result, "not kept by JSON"
-            computation.shown_as(result)  # or else it says what is wrong
+            check_kept(computation, computation.combine(iter(copied(again))))
+            made.append((len(again), computation.combine(iter(copied(again)))))
+        for count, result in made:
+            if same(result, expected):
+                continue
+            said = f"{count:,} chunk(s) make {written(result)}, and {written(expected)} is expected"
+            others = [each for _, each in made if not equal(each, result)]
+            if exact and not alike and others:
+                said += f"; cut otherwise they make {written(others[0])}: if it may hang on how it "
+                said += "is cut, say exact=False"
+            raise AssertionError(said)
+
+
+def check_kept(computation: Computation, result: Any) -> None:
+    """Write a result as a worker would, but to nowhere; AssertionError if it can't be kept, or
+    can't be shown."""
+    with patch.object(keeping, "Writer", Nowhere):
+        try:
+            noted = combining.written(keeping.Keeper(Run()), computation, result)
+        except (ComputationError, NotKeptError, TooLargeError, TypeError) as error:
+            raise AssertionError(f"the result can't be kept: {error}") from error
+    assert not noted.trouble, noted.trouble
+
+
+class Nowhere:
+    """Takes the place of a writer to the database."""
+
+    pk = ""
+    size = 0
+
+    def __init__(self, holder: str, limit: int) -> None:
+        self.limit = limit
+
+    def __enter__(self) -> Nowhere:
+        return self
+
+    def __exit__(self, *error: object) -> None: ...
+
+    def write(self, data: bytes) -> int:
+        self.size += len(data)
+        check_size(self.size, self.limit)
+        return len(data)
+
+    def done(self) -> Nowhere:
+        return self
+
+
+def told(form: forms.Form) -> str:
+    """The errors of a form, as text."""
+    names = {name: "" if name == NON_FIELD_ERRORS else f"{name}: " for name in form.errors}
+    return " ".join(
+        names[name] + " ".join(map(str, errors)) for name, errors in form.errors.items()
+    )
+
+
+def written(value: Any) -> str:
+    return shorten(repr(value), 300)
 
 
 @contextmanager
@@ -104,10 +162,16 @@ def cuts_of(
     return [computation.cut(size, **parameters) for size in sorted(sizes)]
 
 
+def copied(values: list[Any]) -> list[Any]:
+    """As they come from the workers: `combine` may change them."""
+    found: list[Any] = pickle.loads(pickle.dumps(values))
+    return found
+
+
 def survives(values: list[Any]) -> bool:
     """Whether they survive the way to a worker and back."""
     try:
-        return equal(pickle.loads(pickle.dumps(values)), values)
+        return equal(copied(values), values)
     except Exception:
         return False
 

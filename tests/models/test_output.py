@@ -94,7 +94,7 @@ def test_it_goes_with_its_run(db: None) -> None:
         (Series([1, 2, 3]), "", "series, 3 rows"),
         (Series([1]), "", "series, 1 row"),
         (Picture(b"\xff\xd8\xff"), "", "picture, 3 bytes"),
-        (File(b"x" * 2_500, "data.bin"), "", "data.bin, 2.5 KB"),
+        (File(b"x" * 2_500, "data.bin"), "", "data.bin, 2.4 KB"),
         (File(b"x"), "dump", "dump, 1 byte"),
         (Value("text"), "", "text, 4 bytes"),
     ],
@@ -105,7 +105,13 @@ def test_what_it_is_in_short(db: None, shape: Any, name: str, text: str) -> None
 
 @pytest.mark.parametrize(
     ("size", "words"),
-    [(0, "0 bytes"), (999, "999 bytes"), (1_000, "1 KB"), (10**8, "100 MB"), (2 * 10**9, "2 GB")],
+    [
+        (0, "0 bytes"),
+        (1, "1 byte"),
+        (1_023, "1023 bytes"),
+        (5 * 10**7, "47.7 MB"),
+        (2**31, "2.0 GB"),
+    ],
 )
 def test_bytes_in_words(size: int, words: str) -> None:
     assert bytes_in_words(size) == words

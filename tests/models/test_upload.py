@@ -67,7 +67,7 @@ def test_a_name_is_safe_and_keeps_its_ending(name: str, safe: str) -> None:
 
 def test_one_is_kept_whole_in_parts(db: None) -> None:
     upload = keep(BytesIO(b"x" * 1_000_000), "../a.csv", "text/csv", client="c", address="a")
-    assert str(upload) == "a.csv, 1 MB"
+    assert str(upload) == "a.csv, 976.6 KB"
     assert upload.stored.size == upload.size == 1_000_000
     assert (upload.client, upload.address, upload.account) == ("c", "a", None)
     assert upload.content.digest

@@ -64,7 +64,7 @@ def test_without_a_limit_nothing_is_used(settings: Any) -> None:
     room.check()
 
 
-@pytest.mark.parametrize(("held", "is_full"), [(99_999_999, False), (100_000_000, True)])
+@pytest.mark.parametrize(("held", "is_full"), [(100 * 2**20 - 1, False), (100 * 2**20, True)])
 def test_a_full_database_is_said_to_be_full(
     settings: Any, monkeypatch: pytest.MonkeyPatch, held: int, is_full: bool
 ) -> None:

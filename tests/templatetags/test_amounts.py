@@ -21,7 +21,8 @@ from compute.templatetags.amounts import (
     ("seconds", "text"),
     [
         (None, "–"),
-        (-1, "0.0 s"),
+        (-1, "1 ms"),
+        (0.0123, "12 ms"),
         (0.44, "0.4 s"),
         (12.3, "12 s"),
         (60, "1 min"),

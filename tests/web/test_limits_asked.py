@@ -98,23 +98,23 @@ def test_as_many_chunks_may_be_queued_as_the_limit_says(settings: Settings) -> N
 def test_what_was_added_counts_for_an_hour(settings: Settings) -> None:
     settings.MAX_CLIENT_MB_PER_HOUR = 2
     run_by(BOB, kept_bytes=900_000_000)
-    run = run_by(ANN, kept_bytes=1_250_000, created_at=Now() - timedelta(minutes=59))
-    run_by(ANN, kept_bytes=250_000)
-    check(ANN, NOTHING._replace(bytes=500_000))
-    refused = refusal(ANN, bytes=500_001)
+    run = run_by(ANN, kept_bytes=5 * 2**18, created_at=Now() - timedelta(minutes=59))
+    run_by(ANN, kept_bytes=2**18)
+    check(ANN, NOTHING._replace(bytes=2**19))
+    refused = refusal(ANN, bytes=2**19 + 1)
     assert str(refused) == (
         "Your address may add 2 MB to the database within an hour, has added 1.5, and this would "
         "be 0.5 more; take a larger chunk_size, or come back later."
     )
     assert 30 < refused.retry_after <= 60, "then the first counts no more"
     Run.objects.filter(pk=run.pk).update(created_at=Now() - timedelta(minutes=61))
-    check(ANN, NOTHING._replace(bytes=1_750_000))
+    check(ANN, NOTHING._replace(bytes=7 * 2**18))
 
 
 def test_who_has_added_nothing_may_add_as_much_as_the_limit_says(settings: Settings) -> None:
     settings.MAX_CLIENT_MB_PER_HOUR = 1
-    check(ANN, NOTHING._replace(bytes=1_000_000))
-    assert refusal(ANN, bytes=1_000_001).retry_after == 10
+    check(ANN, NOTHING._replace(bytes=2**20))
+    assert refusal(ANN, bytes=2**20 + 1).retry_after == 10
     settings.MAX_CLIENT_MB_PER_HOUR = 0
     check(ANN, NOTHING._replace(bytes=1_000_000_000))
 
@@ -124,7 +124,7 @@ def test_what_others_add_at_the_address_is_no_sessions(settings: Settings) -> No
     settings.MAX_CLIENT_MB_PER_HOUR = 1
     run_by(ANN, kept_bytes=1, created_at=Now() - timedelta(minutes=50))
     moved = asker("10.0.0.1", session="moved")
-    run = run_by(asker("10.0.0.2", session="moved"), kept_bytes=999_998)
+    run = run_by(asker("10.0.0.2", session="moved"), kept_bytes=2**20 - 2)
     Run.objects.filter(pk=run.pk).update(created_at=Now() - timedelta(minutes=30))
     check(moved, NOTHING._replace(bytes=2))
     refused = refusal(moved, bytes=3)

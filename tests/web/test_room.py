@@ -22,7 +22,7 @@ def test_staff_is_told_before_it_is_full_and_nobody_else(
 ) -> None:
     settings.MAX_KEPT_MB = 100
     monkeypatch.setattr(room, "HOLDS_S", -1)
-    for size, told in ((79e6, None), (80e6, 0.8), (120e6, 1.2)):
+    for size, told in ((79 * 2**20, None), (80 * 2**20, 0.8), (120 * 2**20, 1.2)):
         monkeypatch.setattr(room, "ask", lambda size=size: size)
         request = rf.get("/")
         request.user = AnonymousUser()
@@ -36,11 +36,11 @@ def test_the_first_page_says_it_to_staff(
     admin: Client, browser_client: Client, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.MAX_KEPT_MB = 100
-    monkeypatch.setattr(room, "ask", lambda: 85_000_000)
+    monkeypatch.setattr(room, "ask", lambda: 85 * 2**20)
     sentence = "The database holds 85 % of its limit"
     assert sentence in admin.get("/", headers={"accept": "text/html"}).content.decode()
     assert sentence not in browser_client.get("/").content.decode()
     assert Client().get("/sum-start/?n=5").status_code == 200
     monkeypatch.setattr(room, "_last", (0.0, 0))
-    monkeypatch.setattr(room, "ask", lambda: 100_000_000)
+    monkeypatch.setattr(room, "ask", lambda: 100 * 2**20)
     assert Client().get("/sum-start/?n=5").status_code == 429

@@ -95,6 +95,7 @@ document.addEventListener("click", (event) => {
 
 // How long the sum will take, while its n is typed.
 function inWords(seconds) {
+  if (seconds < 0.05) return `${Math.max(1, Math.round(seconds * 1000))} ms`;
   if (seconds < 10) return `${seconds.toFixed(1)} s`;
   if (seconds < 60) return `${Math.round(seconds)} s`;
   if (seconds < 3600) return `${Math.round(seconds / 60)} min`;

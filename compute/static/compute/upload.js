@@ -105,7 +105,7 @@ function barFor(input, file) {
   const id = `${input.id}_sent${document.querySelectorAll("progress").length}`;
   const bar = element("progress", { id, max: file.size || 1, value: 0 });
   const label = element("label", { htmlFor: bar.id });
-  const news = element("p", { className: "explain", role: "status" });
+  const news = element("p", { className: "hidden", role: "status" });
   const box = element("div", { className: "bar" }, label, bar);
   const mega = (bytes) => (bytes / 2 ** 20).toLocaleString("en", { maximumFractionDigits: 1 });
   const tell = (bytes, words = "") => {
@@ -115,6 +115,7 @@ function barFor(input, file) {
       const quarters = file.size ? Math.floor((4 * bytes) / file.size) : 4;
       words = `${quarters * 25} % uploaded.`;
     }
+    news.className = bytes === undefined ? "explain" : "hidden"; // the label says it more exactly
     if (news.textContent !== words) news.textContent = words;
   };
   const remove = () => [box, news].forEach((each) => each.remove());

@@ -12,7 +12,7 @@ from django.http import HttpRequest
 
 from ...checks import problems_of_settings
 from ...computation import Computation, ComputationError
-from ...computations import problems
+from ...computations import all_computations, problems
 from ...forms import filled_in
 from ...models.fluid import along
 from ...models.outlook import before
@@ -56,13 +56,30 @@ def page_of(
     return "compute/cards.html", {**context, **cards_context(request, computations, addresses)}
 
 
+def can_mend(request: HttpRequest) -> bool:
+    return settings.DEBUG or request.user.is_staff
+
+
 def problems_context(request: HttpRequest) -> dict[str, Any]:
     """The computations that were left out, and what is set wrongly, for people who can mend it."""
-    told = settings.DEBUG or request.user.is_staff
+    told = can_mend(request)
     return {
         "problems": problems() if told else [],
         "misset": problems_of_settings() if told else [],
     }
+
+
+def no_such_computation(request: HttpRequest, name: str) -> str:
+    """That there is none of this name; for people who can mend it also why, if it was left out. A
+    file that can't be loaded may have had it, whatever the file's name."""
+    said = f"There is no such computation; there are: {', '.join(all_computations())}."
+    if not can_mend(request):
+        return said
+    its_own = [each for each in problems() if f"computation {name!r}" in each.sentence]
+    at_fault = its_own or [each for each in problems() if each.id == "compute.W001"]
+    for problem in at_fault:
+        said += f" Left out: {problem.sentence} {problem.hint}"
+    return said
 
 
 def estimate_context(request: HttpRequest, computation: Computation, given: object) -> Any:

@@ -9,7 +9,6 @@ from urllib.parse import urlencode
 from django.conf import settings
 from django.http import HttpRequest
 from django.utils import timezone
-from django_q.models import Failure
 
 from ...computations import all_computations
 from ...given import Given
@@ -18,16 +17,15 @@ from ...models.outlook import outlook
 from ...models.run import NAME_CHARS, NOTE_CHARS
 from ...models.upload import ids_of
 from ...queue import overview
-from ...queue.call import shown_arguments
 from ...queue.models import Job, JobState, Node
 from ...queue.sharing import Priority
-from ...queue.text import shorten
 from .. import pictures
 from ..masking import shown_to
 from ..owners import may_manage, sees_all
 from .base import site_context
 from .chunk import address_of, named
 from .clicks import clicks_context
+from .failures import failures_context, mended_by, only_combining_is_left
 from .outputs import outputs_context
 from .parameters import parameters_context
 from .partial import partial_context
@@ -36,8 +34,6 @@ from .partial import partial_context
 PAUSES_S = ((60, 1), (600, 2), (inf, 5))
 #: Characters behind the "?" of an address; a web server takes about twice as many.
 QUERY_CHARS = 2_000
-#: How many failed chunks a run's page describes.
-FAILURES_SHOWN = 10
 #: Up to how many chunks the timeline tells each: while it is asked for every few seconds, and
 #: after the run's end.
 TOLD_LIVE, TOLD_ENDED = 60, 400
@@ -88,10 +84,8 @@ def run_context(request: HttpRequest, run: Run, progress: Progress) -> dict[str,
         **clicks_context(run, computation, may_repeat),
         "announce": f"{run}: {fraction_in_words(fraction) if moves else word}",
         **steered,
-        # All chunks are done, and only combining them has failed or was cancelled.
-        "may_combine": may_manage(request, run)
-        and run.state in (Run.State.ERROR, Run.State.CANCELLED)
-        and progress.done == progress.total,
+        "may_combine": may_manage(request, run) and only_combining_is_left(run, progress),
+        "again_by": "" if may_manage(request, run) else mended_by(run, progress),
         "tells_mistakes": settings.DEBUG or request.user.is_staff,
         "may_repeat": may_repeat,
         "can_go_on": retries.can_go_on(run),
@@ -198,29 +192,6 @@ def legend(timeline: pictures.Timeline) -> dict[str, Any]:
     return {
         "states": [state for state in JobState.values if any(bar.state == state for bar in bars)],
         "again": any(bar.attempt > 1 for bar in bars),
-    }
-
-
-def failures_context(request: HttpRequest, run: Run) -> dict[str, Any]:
-    """The first failed chunks of a run, with what django-q2 keeps of them."""
-    jobs = []
-    if run.state == Run.State.ERROR:
-        jobs = list(run.everything().filter(state=Job.State.FAILED)[:FAILURES_SHOWN])
-    records = Failure.objects.in_bulk([job.pk for job in jobs])
-    return {"failures": [described(request, job, records.get(job.pk)) for job in jobs]}
-
-
-def described(request: HttpRequest, job: Job, record: Failure | None) -> dict[str, Any]:
-    arguments = ""
-    if record is not None:
-        given = shown_arguments(record.args or (), record.kwargs or {})
-        arguments = shorten(", ".join(given), 1000)
-    return {
-        "job": job,
-        "name": shown_to(request, job.name),
-        "error": shown_to(request, job.error),
-        "record": record,
-        "arguments": shown_to(request, arguments),
     }
 
 

@@ -115,7 +115,7 @@ RETURNED: dict[str, tuple[Callable[[], Any], tuple[str, Any]]] = {
     "strange-names": (lambda: {"": b"1", "a\0/../\r\n": b"2", 5: 3}, ("apart", "file")),
     "page": (lambda: File(b"<script>x", "\r\nx: y.html", "text/html"), ("apart", "file")),
     "drawing": (lambda: Picture(b"<svg onload='x'/>", "image/svg+xml"), ("apart", "picture")),
-    "no-table": (lambda: Table([[1], [1, 2]]), ("error", "has 2 cells for 1 columns")),
+    "no-table": (lambda: Table([[1], [1, 2]]), ("error", "has 2 cells for 1 column;")),
     "table": (lambda: Table([["<script>x", 10**4_000]], ["=<b>", "b"]), ("apart", "table")),
     "decimal": (lambda: decimal.Decimal("1.50"), ("is", "1.50")),
     "decimal-nan": (lambda: decimal.Decimal("NaN"), ("is", "NaN")),

@@ -45,7 +45,7 @@ def test_a_card_tells_what_an_ended_run_took_and_a_long_title_whole(
     ended = {"finished_at": run.created_at, "state": Run.State.DONE, "title": "x" * 61}
     Run.objects.update(**ended)
     html = html_of(cards_context(asked, [PRIMES]))
-    assert '<span class="state done">done</span> in 0.0 s, <time ' in html
+    assert '<span class="state done">done</span> in 1 ms, <time ' in html
     assert f'title="{"x" * 61}">' in html
 
 

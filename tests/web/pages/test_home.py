@@ -82,6 +82,28 @@ def test_what_was_left_out_of_the_computations_is_told_to_those_who_can_mend_it(
     assert "are left out" in browser_client.get("/").content.decode()
 
 
+def test_why_there_is_no_such_computation_is_told_to_those_who_can_mend_it(
+    db: None, client: Client, admin: Client, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def detail(client: Client, name: str) -> str:
+        reply = client.get(f"/compute/{name}/")
+        assert reply.status_code == 404
+        return str(reply.json()["detail"])
+
+    bad = Problem("compute.W005", "odd.py, computation 'odd': it is.", "Mend it.")
+    broken = Problem("compute.W001", "b.py can't be loaded: KeyError.", "Take it out.")
+    monkeypatch.setattr(home, "problems", lambda: [bad, broken])
+    assert detail(client, "odd").endswith("sum.")
+    for each in (admin, client):
+        settings.DEBUG = each is client
+        assert detail(each, "odd").endswith(
+            "sum. Left out: odd.py, computation 'odd': it is. Mend it."
+        )
+        assert detail(each, "x").endswith(
+            "sum. Left out: b.py can't be loaded: KeyError. Take it out."
+        )
+
+
 def test_a_home_page_that_there_is_not_is_told_to_those_who_can_mend_it(
     db: None, browser_client: Client, admin: Client, settings: Any
 ) -> None:

@@ -125,14 +125,14 @@ def test_of_what_is_large_the_beginning_is_shown_and_the_rest_had(
     assert text[1].endswith("…")
     assert len(text[1].replace("&quot;", '"').encode()) < 4_010
     ((words, address),) = downloads(html).items()
-    assert re.fullmatch(r"JSON, \d+ KB", words)
+    assert re.fullmatch(r"JSON, \d+\.\d KB", words)
     assert Client().get(address).status_code == 200
     assert html.count("<pre") == 1, "and not its words, too"
 
 
 def test_a_large_text_is_taken_away_as_text(gives: Callable[..., Run]) -> None:
     html = of(gives("line\n" * 40_000))
-    assert list(downloads(html)) == ["Text, 200 KB"]
+    assert list(downloads(html)) == ["Text, 195.3 KB"]
     assert html.count("<pre") == 1
 
 
@@ -201,7 +201,7 @@ def test_a_large_table_says_that_it_can_t_be_sorted(
 ) -> None:
     monkeypatch.setattr(tables, "SORTED_ROWS", 100)
     html = of(run_with(table_of(101)), "&sort=1&down=1")
-    assert "Tables of up to 100 rows and 8 MB can be sorted here" in html
+    assert "Tables of up to 100 rows and 8.0 MB can be sorted here" in html
     assert "aria-sort" not in html
     assert list(links(html)) == ["Next", "Last"]
     assert cells(html)[0] == ["0", "1", "2"]
@@ -337,7 +337,7 @@ def test_a_picture_is_one(db: None) -> None:
     assert image is not None
     reply = Client().get(image[1].replace("&amp;", "&"))
     assert reply["Content-Type"] == "image/png"
-    assert list(downloads(html)) == ["PNG, 5.02 KB"]
+    assert list(downloads(html)) == ["PNG, 4.9 KB"]
 
 
 def test_a_small_picture_is_enlarged_without_a_blur(db: None) -> None:
@@ -371,8 +371,8 @@ def test_an_svg_is_a_picture_too(db: None) -> None:
 
 def test_a_file_says_what_it_is(db: None) -> None:
     html = of(run_with(File(b"x" * 6_100_000, "model <1>.npz", "application/x-npz")))
-    assert "<strong>model _1_.npz</strong> <small>application/x-npz, 6.1 MB</small>" in html
-    assert list(downloads(html)) == ["File, 6.1 MB"]
+    assert "<strong>model _1_.npz</strong> <small>application/x-npz, 5.8 MB</small>" in html
+    assert list(downloads(html)) == ["File, 5.8 MB"]
 
 
 def test_several_have_a_heading_each(db: None) -> None:
@@ -417,7 +417,7 @@ def test_a_list_says_what_each_has_come_to_and_reads_nothing_of_it(db: None) -> 
     with CaptureQueriesContext(connection) as queries:
         html = page("/")
     assert "table, 40,000 rows × 3 columns" in html
-    assert "picture, 512 KB" in html
+    assert "picture, 500.0 KB" in html
     assert "3 results" in html
     assert len(queries) <= len(before) + 1
     assert not any("queue_part" in query["sql"] for query in queries)

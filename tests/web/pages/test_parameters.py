@@ -54,7 +54,7 @@ def test_values_are_told_by_the_labels_of_fields_and_choices(
         "Secret": "not shown",
         "more": "–",
         "At": "2026-03-01 10:30:00 UTC",
-        "File": "a.csv, 12.3 KB",
+        "File": "a.csv, 12.0 KB",
     }
 
 
