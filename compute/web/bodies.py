@@ -47,7 +47,7 @@ class BodyMiddleware:
         # Python refuses to make a number of thousands of digits.
         length = int(said) if len(said) <= 15 else 10**15
         if request.encoding is not None:  # the body's own: Django would read the address in it
-            request.encoding = None
+            request.encoding = "utf-8"
         if length and is_form_in_another_charset(request):
             return refuse(request, 415, NO_UTF_8)
         if length > settings.MAX_BODY_KB * 1024:

@@ -152,9 +152,7 @@ def pieces_of(output: Output) -> Iterator[bytes]:
 
 def cells_of(lines: bytes, kinds: list[str]) -> list[list[Any]]:
     """The cells of each column, as its kind has them."""
-    return [
-        made_cells(kind, cells) for kind, cells in zip(kinds, columns_of(lines), strict=True)
-    ]
+    return [made_cells(kind, cells) for kind, cells in zip(kinds, columns_of(lines), strict=True)]
 
 
 def made_cells(kind: str, cells: Sequence[Any]) -> list[Any]:
