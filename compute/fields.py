@@ -44,10 +44,16 @@ class WholeNumberField(forms.CharField):
         # Python refuses to read more than 4,300 digits, and nothing here needs as many.
         number = int(digits.lstrip("0")[:MAX_DIGITS] or 0)
         if self.max_value is not None and number > self.max_value:
-            raise forms.ValidationError(f"Give a {self.label} of at most {self.max_value:,}.")
+            raise forms.ValidationError(f"Give a {self.noun} of at most {self.max_value:,}.")
         if number < self.min_value:
-            raise forms.ValidationError(f"Give a {self.label} of at least {self.min_value:,}.")
+            raise forms.ValidationError(f"Give a {self.noun} of at least {self.min_value:,}.")
         return number
+
+    @property
+    def noun(self) -> str:
+        """The label within a sentence: a word in small letters, "URL" and "N" as they are."""
+        label = str(self.label or "number")
+        return label[:1].lower() + label[1:] if label[1:2].islower() else label
 
 
 class ExactField(forms.CharField):

@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 #: The function that the schedule calls, by the name that a migration gave it.
 SCHEDULED = "compute.retention.prune_a_share"
+#: A hundred years, and whatever is more: before the year 1 there is no date.
+MOST_DAYS = 36_500
 #: Seconds that a worker gives to it at a time, and until the next time if more is left.
 SHARE_S, REST_S = 3, 60
 #: How long others have their turn, as a multiple of a step's time: in a worker, which can do
@@ -66,7 +68,7 @@ def steps(days: float, dry: bool = False) -> Iterator[Removed]:
     if not dry:  # first what an earlier share has had no time for
         yield from queue.given_up_steps()
     if days:
-        yield from steps_before(timezone.now() - timedelta(days=days), dry)
+        yield from steps_before(timezone.now() - timedelta(days=min(days, MOST_DAYS)), dry)
     yield from upload_steps(dry)
     if not dry:
         yield from queue.given_up_steps()

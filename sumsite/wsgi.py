@@ -7,6 +7,7 @@ from typing import Any
 
 import django
 from django.conf import settings
+from django.core.exceptions import BadRequest
 from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
 from django.db import connections
 from django.http.multipartparser import MultiPartParserError
@@ -57,8 +58,8 @@ class Ending:
 
 
 class TextRequest(WSGIRequest):
-    """Ignores a charset that is none of text, and a length that is no number; reads a body that
-    comes in chunks, and takes no form that is not whole.
+    """Ignores a type of a body that can't be read, a charset that is none of text, and a length
+    that is no number; reads a body that comes in chunks, and takes no form that is not whole.
 
     "Content-Type: text/plain; charset=hex" names a codec that Python knows and text
     can't have: Django's request raises before any middleware could answer. It reads a
@@ -111,6 +112,8 @@ class TextRequest(WSGIRequest):
             super()._set_content_type_params(meta)  # type: ignore[misc]
         except (LookupError, ValueError):  # ValueError: a name with a NUL in it
             self._encoding = None
+        except BadRequest:  # of an unknown charset of another parameter, or of a very long one
+            self.content_type, self.content_params = "", {}
 
 
 class Application(WSGIHandler):

@@ -56,6 +56,19 @@ def test_a_least_number_is_told_too() -> None:
         field.clean("063")
 
 
+@pytest.mark.parametrize(
+    ("label", "said"),
+    [
+        *(("Seed", "seed"), ("Chunk size", "chunk size"), ("URL", "URL"), ("N", "N")),
+        *((None, "number"), ("", "number")),
+    ],
+)
+def test_a_label_is_a_word_within_its_sentence(label: str | None, said: str) -> None:
+    field = WholeNumberField("Give it.", label=label, max_value=9)
+    with pytest.raises(ValidationError, match=f"Give a {said} of at most 9"):
+        field.clean("10")
+
+
 # --- decimal numbers, exactly -------------------------------------------------------------------
 
 EXACT = ExactField("Give k as a number.", label="k", initial=Decimal("-0.75"))

@@ -249,7 +249,7 @@ def test_a_seed_that_is_none_is_refused(seed: str) -> None:
     (sentence,) = form.errors["seed"]
     assert sentence in (
         "Give seed as a whole number in plain digits, or leave it out.",
-        f"Give a Seed of at most {MOST:,}.",
+        f"Give a seed of at most {MOST:,}.",
     )
 
 

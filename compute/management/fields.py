@@ -6,17 +6,21 @@ then. A name that is an option of the command itself is written with `--field-` 
 
 from __future__ import annotations
 
+import os
+import stat
 from argparse import SUPPRESS, ArgumentError, Namespace
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.core.management import CommandError, CommandParser
 
 from ..computation import Computation, ComputationError
 from ..computations import all_computations
 from ..given import names_of, takes_several, typed
+from ..models.output import bytes_in_words
 
 #: Before a field's name, where the command finds what was given for it.
 OPTION = "field "
@@ -100,6 +104,7 @@ def meant(name: str, word: str) -> str:
         return word
     if word.startswith("@@"):
         return word[1:]
+    check_file(name, word[1:])
     try:
         text = Path(word[1:]).read_text(encoding="utf-8")
     except UnicodeError as error:
@@ -107,3 +112,22 @@ def meant(name: str, word: str) -> str:
     except (OSError, ValueError) as error:
         raise CommandError(f"{name}: {word[1:]} can't be read: {error}.") from error
     return text.removesuffix("\n")
+
+
+def check_file(name: str, path: str) -> None:
+    """CommandError for what has no end, as a pipe or a device may, or is longer than a file may
+    be; what is not there at all is for who reads it to tell."""
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return
+    if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
+        raise CommandError(
+            f"{name}: {path} is no file; write what comes from there to one first, and give that."
+        )
+    most = settings.MAX_UPLOAD_MB
+    if most and found.st_size > most * 1024 * 1024:
+        raise CommandError(
+            f"{name}: {path} has {bytes_in_words(found.st_size)}, and a file may have {most:g} MB "
+            "here (MAX_UPLOAD_MB); give a smaller one."
+        )

@@ -9,13 +9,13 @@ from collections.abc import Callable
 from typing import Any
 
 from django import forms
-from django.contrib.humanize.templatetags.humanize import intword
 from django.core.management import BaseCommand, CommandError, CommandParser
-from django.db import DatabaseError, InterfaceError, OperationalError
+from django.db import DatabaseError, Error, InterfaceError, OperationalError, connection
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ..computation import Computation, ComputationError
+from ..computations import all_computations
 from ..forms import filled_in, given_in
 from ..given import Given, as_data, storable
 from ..models import Run, RunQuerySet
@@ -23,11 +23,14 @@ from ..models.notes import refresh
 from ..models.plans import Plan
 from ..models.upload import use
 from ..queue import schema
+from ..queue.away import is_away
 from ..queue.models import Node
 from ..queue.sharing import Priority
-from ..queue.text import number_of
+from ..queue.text import number_of, one_line
 from ..refusals import refusal_of
 from ..several import batches
+from ..templatetags.amounts import amount
+from ..web.middleware import is_of_a_statement
 from .printing import print_result
 
 #: Seconds between two looks at the run.
@@ -36,7 +39,29 @@ LOOK_S = 0.2
 PATIENCE_S = 2
 
 
-class MigratedCommand(BaseCommand):
+class DatabaseCommand(BaseCommand):
+    """Says in a sentence that the database can't be opened, or does not answer; also one that asks
+    nothing of it, for Django's checks before a command do."""
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        try:
+            return super().execute(*args, **options)
+        except Error as error:
+            if (is_away(error) and not is_of_a_statement(error)) or not opens():
+                raise CommandError(f"The database does not answer: {one_line(error)}") from error
+            raise
+
+
+def opens() -> bool:
+    """Whether the database can be opened; a file that is none of SQLite's can't."""
+    try:
+        connection.ensure_connection()
+    except Error:
+        return False
+    return True
+
+
+class MigratedCommand(DatabaseCommand):
     """Says that the database lacks migrations, where it would fail for want of a table."""
 
     def execute(self, *args: Any, **options: Any) -> str | None:
@@ -133,7 +158,7 @@ def follow(run: Run) -> None:
                 total=1 if run.chunks > 1 or progress.fraction else None,
                 completed=progress.fraction,
                 chunks=f"{progress.done:,} of {number_of(progress.total, 'chunk')}",
-                rate=f"{intword(int(rate))}/s" if rate else "",
+                rate=f"{amount(rate)}/s" if rate else "",
             )
             if elapsed > PATIENCE_S and not warned and not Node.objects.alive().exists():
                 warned = True
@@ -159,7 +184,9 @@ class RunsCommand(MigratedCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("runs", metavar="RUN", nargs="*", help="the task_id in its address")
         parser.add_argument("--computation", metavar="NAME", help="all runs of a computation")
-        parser.add_argument("--all", action="store_true", help="all runs there are")
+        parser.add_argument(
+            "--all", action="store_true", help="all runs there are, or all of --computation"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         chosen = self.chosen(options["runs"], options["computation"], options["all"])
@@ -170,10 +197,11 @@ class RunsCommand(MigratedCommand):
         self.stdout.write(told)
 
     def chosen(self, ids: list[str], computation: str | None, everything: bool) -> RunQuerySet:
-        if sum(map(bool, (ids, computation, everything))) != 1:
+        if bool(ids) == (everything or computation is not None):
             raise CommandError("Give the runs, or --computation, or --all.")
         if not ids:
-            named = {"computation": computation} if computation else {}
+            named = {} if computation is None else {"computation": computation}
+            check_name(computation)
             keys = Run.objects.filter(state=self.without_ids, **named).values_list("pk", flat=True)
             return Run.objects.filter(pk__among=list(keys))
         found = Run.objects.filter(task_id__among=ids)
@@ -181,3 +209,14 @@ class RunsCommand(MigratedCommand):
         if missing:
             raise CommandError(f"There is no run {', '.join(sorted(missing))}. Nothing is done.")
         return found
+
+
+def check_name(computation: str | None) -> None:
+    """CommandError for a name that is no computation's. Its runs may be there when it is not."""
+    known = all_computations()
+    if computation is None or computation in known:
+        return
+    if not Run.objects.filter(computation=computation).exists():
+        raise CommandError(
+            f"There is no computation {computation!r}; there are: {', '.join(known)}."
+        )

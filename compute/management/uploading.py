@@ -9,6 +9,7 @@ from .. import files
 from ..given import Given
 from ..models.upload import of_path
 from ..queue.room import FullError
+from .fields import check_file
 
 
 def uploaded(form: forms.BaseForm, data: Given) -> Given:
@@ -30,6 +31,7 @@ def uploaded(form: forms.BaseForm, data: Given) -> Given:
 def id_of(name: str, text: str) -> str:
     """The id of the upload that a field's text means; an empty text means none."""
     if text.startswith("@"):
+        check_file(name, text[1:])
         return of_path(text[1:])
     if text and not files.ID.fullmatch(text):
         raise CommandError(f"{name}: give a file as @ and its path: @{text}")

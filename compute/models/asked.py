@@ -15,6 +15,7 @@ from ..computation import Computation, ComputationError
 from ..computations import all_computations
 from ..given import Given
 from ..queue.call import path_of
+from .exact import ExactJSONField
 
 
 class Asked(models.Model):
@@ -29,7 +30,7 @@ class Asked(models.Model):
         db_default="",
         help_text="The path of what its chunks call, by the code that started it.",
     )
-    parameters = models.JSONField(encoder=DjangoJSONEncoder)
+    parameters = ExactJSONField(encoder=DjangoJSONEncoder)
     title = models.CharField(max_length=200)
     chunk_size = models.BigIntegerField(null=True, help_text="Empty for a run of one task.")
     chunks = models.PositiveIntegerField(default=1)

@@ -149,10 +149,11 @@ def write_rows(output: Output, sink: Sink, shape: Table | Series) -> None:
     output.form = shape.form if distinct or shape.form == "numbers" else "rows"
 
 
-def safe_filename(name: str) -> str:
-    """A file's name without what some system refuses or takes for a path."""
+def safe_filename(name: str, otherwise: str = "result.bin") -> str:
+    """A file's name without what some system refuses or takes for a path; another one if nothing
+    is left."""
     safe = UNSAFE.sub("_", shorten(name, NAME_CHARS)).strip(". ")
-    return safe or "result.bin"
+    return safe or otherwise
 
 
 # --- in memory --------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from ..queue.results import short_results
 from ..queue.sharing import FlowQuerySet
 from ..queue.text import shorten
 from .asked import Asked
+from .exact import ExactJSONField
 from .states import Progress, RunState
 
 #: Characters of the name that its owner gives a run, and of the note.
@@ -73,7 +74,7 @@ class Run(Asked):
     State = RunState
 
     state = models.CharField(max_length=11, choices=RunState, default=RunState.IN_PROGRESS)
-    result = models.JSONField(encoder=DjangoJSONEncoder, null=True, help_text="Exact, of any size.")
+    result = ExactJSONField(encoder=DjangoJSONEncoder, null=True, help_text="Exact, of any size.")
     shown = models.TextField(
         blank=True, default="", db_default="", help_text="The result as people read it."
     )
@@ -124,7 +125,9 @@ class Run(Asked):
     @property
     def took(self) -> float | None:
         """Seconds from its start to its end; None before that."""
-        return (self.finished_at - self.created_at).total_seconds() if self.finished_at else None
+        if self.finished_at is None:
+            return None
+        return max(0.0, (self.finished_at - self.created_at).total_seconds())
 
     @property
     def status(self) -> str:

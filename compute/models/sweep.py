@@ -13,6 +13,7 @@ from ..computations import all_computations
 from ..queue.models import Job
 from ..queue.text import shorten
 from . import estimates
+from .exact import ExactJSONField
 from .plans import Plan, plan
 from .run import Run
 from .states import RunState
@@ -35,7 +36,7 @@ class Sweep(models.Model):
     """
 
     computation = models.CharField(max_length=100)
-    parameters = models.JSONField(encoder=DjangoJSONEncoder)
+    parameters = ExactJSONField(encoder=DjangoJSONEncoder)
     sizes = models.JSONField(help_text="Chunk sizes, in the order of their runs.")
     owner = models.CharField(max_length=32, blank=True)
     client = models.CharField(max_length=32, blank=True, default="", db_default="")

@@ -165,7 +165,7 @@ def safe_name(name: str) -> str:
     name = name.replace("\\", "/").rpartition("/")[2]
     stem, ending = os.path.splitext(name)
     ending = ending[:ENDING_CHARS]
-    return safe_filename(f"{stem[: NAME_CHARS - len(ending)]}{ending}" or "upload.bin")
+    return safe_filename(f"{stem[: NAME_CHARS - len(ending)]}{ending}", "upload.bin")
 
 
 # --- which runs use them ------------------------------------------------------------------

@@ -5,7 +5,7 @@ A page asks every second: ten thousand rows through the ORM take longer than the
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from .engines import engine
@@ -87,6 +87,16 @@ def spans(group: str, grain: float = 0) -> list[Span]:
     are in the same state make one span, from the first start to the last end.
     """
     return [Span(*row) for row in engine().spans(group, grain)]
+
+
+def busy(spans: Iterable[Span]) -> float:
+    """In how many seconds at least one worker was at work, by spans that are sorted by their
+    start: without the pause until a retry, or while the group was paused."""
+    found, until = 0.0, 0.0
+    for span in spans:
+        found += max(0.0, span.end - max(span.start, until))
+        until = max(until, span.end)
+    return found
 
 
 class Use(NamedTuple):

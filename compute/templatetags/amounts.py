@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from decimal import Decimal
 from inspect import cleandoc
 
 from django import template
@@ -42,9 +43,18 @@ def moment(at: datetime, form: str = "Y-m-d H:i:s") -> str:
     return format_html('<time datetime="{}">{} UTC</time>', at.isoformat(), text)
 
 
+#: Of an amount that is less it is only said that it is; one in three hours, as a rate.
+LEAST = 0.0001
+
+
 @register.filter
 def amount(number: float) -> str:
-    """A large number in words, 25.3 million; a smaller one with its thousands apart."""
+    """A large number in words, 25.3 million; a smaller one with its thousands apart; one below 10
+    with two digits, 0.6, so that what is not nothing does not say 0."""
+    if 0 < number < LEAST:
+        return f"under {LEAST}"
+    if number < 10:
+        return format(Decimal(f"{number:.2g}"), "f")
     whole = round(number)
     text = str(intword(whole) if whole >= 10**6 else intcomma(whole))
     return text.replace(".0 ", " ")

@@ -1,10 +1,12 @@
 """Bounds the memory that a request can take by its body: a longer one gets 413, unread.
 
 Files have no part in that: what takes one reads it in pieces, or has it put aside on the disk.
+A form in another charset than UTF-8 gets 415 before anything reads it.
 """
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Callable
 from tempfile import SpooledTemporaryFile
 from typing import Any
@@ -22,6 +24,9 @@ MIB = 1024 * 1024
 #: What Django reads a form of.
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 NO_FILES = "This site takes no files (MAX_UPLOAD_MB is 0)."
+NO_UTF_8 = "A form is read in UTF-8 here; send it so, without another charset in Content-Type."
+#: Charsets whose bytes mean the same in UTF-8, by their names in Python.
+LIKE_UTF_8 = ("utf-8", "ascii")
 NO_FORM = "This body is no form; send it as one: curl -d name=value, or -F name=value."
 
 
@@ -41,6 +46,10 @@ class BodyMiddleware:
         said = str(request.META.get("CONTENT_LENGTH") or "0").lstrip("0") or "0"
         # Python refuses to make a number of thousands of digits.
         length = int(said) if len(said) <= 15 else 10**15
+        if request.encoding is not None:  # the body's own: Django would read the address in it
+            request.encoding = "utf-8"
+        if length and is_form_in_another_charset(request):
+            return refuse(request, 415, NO_UTF_8)
         if length > settings.MAX_BODY_KB * 1024:
             if not asks_for_files(request):
                 say = f"This is too long: a request's body may have {settings.MAX_BODY_KB:,} KB."
@@ -68,6 +77,17 @@ class BodyMiddleware:
         said = str(request.META.get("CONTENT_LENGTH") or "").lstrip("0")
         unread = not said or not getattr(kind, "reads_form", False)
         return None if unread or request.content_type in FORMS else refuse(request, 415, NO_FORM)
+
+
+def is_form_in_another_charset(request: HttpRequest) -> bool:
+    """Whether Django would raise whenever somebody reads the form, or make other texts of it."""
+    charset = (request.content_params or {}).get("charset", "")
+    if not charset or request.method != "POST" or request.content_type not in FORMS:
+        return False
+    try:
+        return codecs.lookup(charset).name not in LIKE_UTF_8
+    except (LookupError, ValueError):  # ValueError: a NUL
+        return True
 
 
 def too_large() -> str:

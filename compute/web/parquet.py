@@ -6,18 +6,21 @@ floating-point numbers, texts. Anything else is the text that CSV would have, so
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
 from importlib import import_module, metadata
 from importlib.util import find_spec
 from typing import Any
 
+import msgspec
+
 from ..models import Output
 from ..values import WORDS, as_json
 from .made import Body, whole_lines
 from .spooled import spooled
 
+#: Exact, as Python's own; several times as quick.
+DECODER: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 #: Bytes of a row group as they are kept; it is in memory while it is written, without objects.
 GROUP_BYTES = 2_000_000
 #: The digits that decimals of 128 and 256 bits have.
@@ -60,8 +63,10 @@ class Column:
         self.longest = 0
 
     def look(self, cells: Sequence[Any]) -> None:
-        kinds = {type(cell).__name__ for cell in cells} - {"NoneType"}
-        if "int" in kinds:
+        kinds = {kind.__name__ for kind in set(map(type, cells))} - {"NoneType"}
+        if kinds == {"int"} and None not in cells:  # of millions, without a step for each
+            self.longest = max(self.longest, max(cells), -min(cells))
+        elif "int" in kinds:
             self.longest = max(self.longest, *(abs(cell) for cell in cells if type(cell) is int))
         if "str" in kinds and all(cell in NOT_FINITE for cell in cells if type(cell) is str):
             kinds = kinds - {"str"} | {"word"}
@@ -93,6 +98,14 @@ CELLS: dict[str, Callable[[Any], Any]] = {
     "double": lambda cell: NOT_FINITE[cell] if isinstance(cell, str) else float(cell),
     "string": lambda cell: cell if isinstance(cell, str) else as_json(cell),
 }
+NOTHING = type(None)
+#: The types of cells that a column takes as they are, without a step for each of millions.
+AS_THEY_ARE: dict[str, frozenset[type]] = {
+    "bool": frozenset({bool, NOTHING}),
+    "int64": frozenset({int, NOTHING}),
+    "double": frozenset({float, NOTHING}),
+    "string": frozenset({str, NOTHING}),
+}
 
 
 def version() -> str:
@@ -116,7 +129,11 @@ def pieces_of(output: Output) -> Iterator[bytes]:
         "double": arrow.float64(),
         "string": arrow.string(),
     }
-    kinds = kinds_of(output)
+    columns = [Column() for _ in output.columns]
+    for lines in whole_lines(output.read()):
+        look(columns, lines)
+        yield b""  # nothing comes yet, in pieces, so that its time can end
+    kinds = [column.kind for column in columns]
     named = zip(distinct(output.columns), kinds, strict=True)
     schema = arrow.schema([(name, types[kind]) for name, kind in named])
     sink, tables, size = Sink(), [], 0
@@ -135,22 +152,22 @@ def pieces_of(output: Output) -> Iterator[bytes]:
 
 def cells_of(lines: bytes, kinds: list[str]) -> list[list[Any]]:
     """The cells of each column, as its kind has them."""
-    return [
-        [cell if cell is None else CELLS[kind](cell) for cell in cells]
-        for kind, cells in zip(kinds, columns_of(lines), strict=True)
-    ]
+    return [made_cells(kind, cells) for kind, cells in zip(kinds, columns_of(lines), strict=True)]
+
+
+def made_cells(kind: str, cells: Sequence[Any]) -> list[Any]:
+    if AS_THEY_ARE.get(kind, frozenset()).issuperset(map(type, cells)):
+        return list(cells)
+    return [cell if cell is None else CELLS[kind](cell) for cell in cells]
 
 
 def columns_of(lines: bytes) -> Iterable[tuple[Any, ...]]:
-    return zip(*json.loads(b"[%b]" % lines[:-1].replace(b"\n", b",")), strict=True)
+    return zip(*DECODER.decode_lines(lines), strict=True)
 
 
-def kinds_of(output: Output) -> list[str]:
-    columns = [Column() for _ in output.columns]
-    for lines in whole_lines(output.read()):
-        for column, cells in zip(columns, columns_of(lines), strict=True):
-            column.look(cells)
-    return [column.kind for column in columns]
+def look(columns: list[Column], lines: bytes) -> None:
+    for column, cells in zip(columns, columns_of(lines), strict=True):
+        column.look(cells)
 
 
 def distinct(names: list[str]) -> list[str]:

@@ -122,13 +122,14 @@ def timeline(spans: Sequence[Any]) -> Timeline:
     seconds = max(max(span.end for span in spans) - start, 0.001)
     lanes = lanes_of(spans)
     for span in spans:
+        took = max(0.0, span.end - span.start)
         lanes[span.node, span.worker].bars.append(
             Bar(
                 left=round((span.start - start) / seconds * WIDTH, 1),
-                width=round((span.end - span.start) / seconds * WIDTH, 1),
+                width=round(took / seconds * WIDTH, 1),
                 state=span.state,
                 count=span.jobs,
-                seconds=span.end - span.start,
+                seconds=took,
                 first=span.first + 1,
                 attempt=span.attempt,
             )

@@ -24,6 +24,7 @@ from ..models.output import Kind
 from ..models.upload import begin
 from ..queue import appending
 from ..queue.contents import Content
+from ..queue.text import number_of
 from .arriving import body, check, fields_of, mine, whose
 from .base import ReplyView, find_run, parameters
 from .bodies import MIB, NO_FILES, too_large
@@ -35,6 +36,8 @@ from .sending import NotThere, Reply, sent
 
 #: A number of bytes.
 BYTES = re.compile("[0-9]{1,15}", re.ASCII)
+#: One that is longer than any file may be.
+TOO_MANY = re.compile("0*[1-9][0-9]{15,}", re.ASCII)
 
 
 class UploadsView(ReplyView):
@@ -50,6 +53,8 @@ class UploadsView(ReplyView):
             return refuse(request, 404, NO_FILES)
         asked = parameters(request)
         size = asked.get("size", "")
+        if TOO_MANY.fullmatch(size):
+            return refuse(request, 413, too_large())
         if not BYTES.fullmatch(size):
             return refuse(request, 400, "Give the size of the file in bytes as `size`.")
         if int(size) > settings.MAX_UPLOAD_MB * MIB:
@@ -104,7 +109,10 @@ class UploadView(ReplyView):
         """Take in a part of so many bytes that begins where the content ends."""
         began = content.size
         if length > upload.size - began:
-            say = f"This upload lacks {upload.size - began:,} bytes, and the part has {length:,}."
+            lacks = number_of(upload.size - began, "byte")
+            say = f"This upload lacks {lacks}, and the part has {length:,}."
+            if upload.size == began:
+                say = "This upload is complete, and takes no more bytes."
             return refuse(request, 413, say)
         check_kept()
         Upload.objects.filter(pk=upload.pk).touch()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from django import forms
 from django.core.management import CommandError, call_command
 
 from compute.management import terminal
-from compute.management.fields import OPTION, words_of
+from compute.management.fields import OPTION, check_file, words_of
 from compute.models import Run
 from tests.every.computations.every import EVERY, titled
 from tests.management.calling import call
@@ -122,3 +123,27 @@ def test_without_a_computation_there_are_no_fields(own: None) -> None:
 def test_words_are_those_of_fields_alone() -> None:
     options = {f"{OPTION}n": ["1", "2"], f"{OPTION}k": None, "n": "3"}
     assert words_of(options) == {"n": ["1", "2"]}
+
+
+@pytest.fixture
+def pipe(tmp_path: Path) -> Path:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    return path
+
+
+def test_what_has_no_end_is_not_read(own: None, pipe: Path) -> None:
+    for path in ("/dev/zero", pipe):
+        with pytest.raises(CommandError, match=f"json: {path} is no file; write what comes"):
+            call_command("compute", "own", "--field-json", f"@{path}")
+    assert not Run.objects.exists()
+
+
+def test_what_is_too_long_is_not_read(own: None, tmp_path: Path, settings: Any) -> None:
+    path = tmp_path / "text"
+    path.write_text("x" * 2_097_153)
+    settings.MAX_UPLOAD_MB = 2
+    with pytest.raises(CommandError, match=r"has 2\.1 MB, and a file may have 2 MB here"):
+        check_file("json", str(path))
+    settings.MAX_UPLOAD_MB = 0  # is for who uploads one to the site
+    check_file("json", str(path))

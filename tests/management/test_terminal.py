@@ -95,9 +95,38 @@ def test_a_command_on_a_database_without_tables_names_the_migrations(tmp_path: P
         assert "Traceback" not in done.stderr
 
 
-def test_a_command_whose_database_is_away_says_that(database_away: None) -> None:
-    with pytest.raises(DatabaseError):
-        call_command("retry", "--all")
+@pytest.mark.parametrize("command", [["retry", "--all"], ["release"], ["sum", "5"]])
+def test_a_command_whose_database_is_away_says_that(
+    database_away: None, command: list[str]
+) -> None:
+    with pytest.raises(CommandError, match="The database does not answer: "):
+        call_command(*command)
+
+
+@pytest.mark.thorough
+@pytest.mark.once
+def test_a_database_that_can_t_be_opened_is_told(tmp_path: Path) -> None:
+    """Also by a command that asks nothing of it, for Django's checks before that do."""
+    (tmp_path / "none.sqlite3").write_text("no database\n" * 100)
+    for url in (f"sqlite:///{tmp_path}/none.sqlite3", f"sqlite:///{tmp_path}/nowhere/x.sqlite3"):
+        for command in (["prune"], ["startcomputation", "1st"]):
+            done = manage(*command, DATABASE_URL=url, DEBUG="1")
+            assert done.returncode == 1
+            assert "The database does not answer: " in done.stderr
+            assert "Traceback" not in done.stderr
+
+
+def test_what_can_t_be_opened_is_told_whatever_the_error(
+    db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrong(*args: object) -> None:
+        raise DatabaseError("file is not a database")
+
+    monkeypatch.setattr("compute.management.terminal.RunsCommand.chosen", wrong)
+    with monkeypatch.context() as patch:
+        patch.setattr("compute.management.terminal.connection.ensure_connection", wrong)
+        with pytest.raises(CommandError, match="does not answer: DatabaseError: file is not a"):
+            call_command("retry", "--all")
 
 
 @pytest.mark.django_db
@@ -151,6 +180,10 @@ def test_runs_are_paused_and_resumed_by_command(capsys: pytest.CaptureFixture[st
     assert said(capsys, "resume", second.task_id) == "Resumed 1 of 1 run.\n"
     assert said(capsys, "resume", "--all") == "Resumed 1 of 2 runs.\n"
     assert [run.flow.get().paused for run in (first, second)] == [False, False]
+    for name in ("primes", "gone"):
+        Run.objects.filter(pk=second.pk).update(computation=name)
+        assert said(capsys, "pause", "--all", "--computation", name) == "Paused 1 of 1 run.\n"
+        assert said(capsys, "resume", "--all", "--computation", name) == "Resumed 1 of 1 run.\n"
 
 
 @pytest.mark.parametrize("command", [["sum", "1000"], ["compute", "primes", "1000"]])
@@ -185,7 +218,11 @@ def test_another_priority_is_refused(db: None) -> None:
     [
         ([], "Give the runs, or --computation, or --all."),
         (["abc", "--all"], "Give the runs, or --computation, or --all."),
+        (["abc", "--computation", "sum"], "Give the runs, or --computation, or --all."),
         (["abc"], "There is no run abc. Nothing is done."),
+        (["--computation", "nosuch"], "There is no computation 'nosuch'; there are: .*sum"),
+        (["--computation", "nosuch", "--all"], "There is no computation 'nosuch'; there are: "),
+        (["--computation", ""], "There is no computation ''; there are: "),
     ],
 )
 def test_nothing_is_done_to_runs_that_are_not_named(arguments: list[str], complaint: str) -> None:

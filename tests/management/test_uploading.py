@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from io import StringIO
 from pathlib import Path
@@ -59,6 +60,20 @@ def test_what_can_t_be_read_is_told(
             uploaded(ColumnsForm(), {"file": [f"@{path}"]})
     monkeypatch.setattr(room, "used", lambda: 1.0)
     with pytest.raises(CommandError, match="file: the database holds"):
+        uploaded(ColumnsForm(), {"file": [f"@{file}"]})
+    assert not Content.objects.exists()
+
+
+def test_what_has_no_end_or_is_too_long_is_refused_unread(
+    db: None, tmp_path: Path, file: Path, settings: Any
+) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path in ("/dev/zero", pipe):
+        with pytest.raises(CommandError, match=f"file: {path} is no file; write what comes"):
+            uploaded(ColumnsForm(), {"file": [f"@{path}"]})
+    settings.MAX_UPLOAD_MB = 0.0001
+    with pytest.raises(CommandError, match=r"a file may have 0\.0001 MB here \(MAX_UPLOAD_MB\)"):
         uploaded(ColumnsForm(), {"file": [f"@{file}"]})
     assert not Content.objects.exists()
 

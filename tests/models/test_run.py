@@ -151,3 +151,10 @@ def test_results_of_which_one_is_large_are_not_loaded(db: None) -> None:
     with CaptureQueriesContext(connection) as queries:
         assert run.results() is None
     assert not any("queue_part" in query["sql"] for query in queries.captured_queries)
+
+
+def test_a_run_never_took_less_than_nothing(db: None) -> None:
+    run = started("/sum-start/", n=5)
+    assert run.took is None
+    run.finished_at = run.created_at - timedelta(seconds=1)
+    assert run.took == 0

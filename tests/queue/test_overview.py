@@ -151,3 +151,14 @@ def test_what_groups_have_used_takes_one_statement(
     assert found[idle] == overview.Use(2, 0, 0.0, 0.0)
     with django_assert_num_queries(0):
         assert overview.uses([]) == {}
+
+
+def test_pauses_of_a_group_are_no_time_at_work(node: Node) -> None:
+    def at(worker: int, start: float, end: float) -> dict[str, Any]:
+        return {"state": "done", "node": node, "worker": worker} | {
+            "started_at": start, "finished_at": end
+        }  # fmt: skip
+
+    group = group_of(at(1, 100, 90), at(2, 95, 85), at(1, 99, 98), at(1, 20, 10), {})
+    assert overview.busy(overview.spans(group)) == pytest.approx(25, abs=0.01)
+    assert overview.busy([]) == 0

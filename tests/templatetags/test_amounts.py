@@ -38,7 +38,11 @@ def test_a_duration_has_two_places_at_most(seconds: float | None, text: str) -> 
 
 @pytest.mark.parametrize(
     ("number", "text"),
-    [(7, "7"), (1234.4, "1,234"), (25_312_000, "25.3 million"), (10**7, "10 million")],
+    [
+        *((7, "7"), (1234.4, "1,234"), (25_312_000, "25.3 million"), (10**7, "10 million")),
+        *((0, "0"), (0.6, "0.6"), (1.26, "1.3"), (2.0, "2"), (9.96, "10"), (0.00012, "0.00012")),
+        *((0.00001, "under 0.0001"), (12.6, "13")),
+    ],
 )
 def test_an_amount(number: float, text: str) -> None:
     assert amount(number) == text

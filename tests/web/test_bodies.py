@@ -17,12 +17,13 @@ from urllib.request import Request, urlopen
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.files.uploadhandler import SkipFile
+from django.http import HttpRequest
 from django.test import Client, RequestFactory
 from django.test.client import BOUNDARY, encode_multipart
 
 from compute.models import Run, Upload
 from compute.queue.contents import Content
-from compute.web.bodies import NO_FORM, PutAside, too_large
+from compute.web.bodies import NO_FORM, NO_UTF_8, PutAside, too_large
 from tests.addresses import nothing_started
 from tests.processes import Processes, wait_until
 from tests.uploads.data import csv, declared
@@ -77,6 +78,47 @@ def test_a_body_that_is_no_form_is_refused(
     assert reply.status_code == page.status_code == 415
     assert reply.json() == {"detail": NO_FORM}
     assert "curl -d" in page.content.decode()
+
+
+@pytest.mark.parametrize("debug", [False, True])
+@pytest.mark.parametrize("kind", [FORM, MULTIPART])
+@pytest.mark.parametrize("charset", ["utf-16", "utf-7", "latin-1", "nosuch"])
+def test_a_form_in_another_charset_is_refused_before_it_is_read(
+    db: None,
+    browser_client: Client,
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    charset: str,
+    kind: str,
+    debug: bool,
+) -> None:
+    """Django would raise whenever its fields are asked for, and its page of errors asks again."""
+    settings.DEBUG = debug
+    monkeypatch.setattr(HttpRequest, "_load_post_and_files", None)  # nothing calls it
+    body = b"n=10" if kind == FORM else encode_multipart(BOUNDARY, {"n": "10"})
+    said = f"{kind}; charset={charset}"
+    with nothing_started():
+        for address in ("/sum-start/", "/login/", "/nowhere/"):
+            reply = Client().generic("POST", address, body, content_type=said)
+            assert (reply.status_code, reply.json()) == (415, {"detail": NO_UTF_8})
+        page = browser_client.generic("POST", "/sum-start/", body, content_type=said)
+        assert page.status_code == 415
+
+
+@pytest.mark.parametrize("charset", ["UTF-8", "utf8", '"utf-8"', "us-ascii", ""])
+def test_a_form_that_is_said_to_be_in_utf_8_is_taken(db: None, charset: str) -> None:
+    for kind in (FORM, MULTIPART):
+        body = b"n=10" if kind == FORM else encode_multipart(BOUNDARY, {"n": "10"})
+        said = f"{kind}; charset={charset}"
+        reply = Client().generic("POST", "/sum-sync/", body, content_type=said)
+        assert reply.json() == {"total": 55}
+
+
+def test_an_address_is_read_in_utf_8_whatever_its_body_is_in(db: None) -> None:
+    for kind in (FORM, "text/plain"):
+        said = f"{kind}; charset=utf-16"
+        reply = Client().generic("GET", "/sum-sync/?n=%31%30", content_type=said, CONTENT_TYPE=said)
+        assert reply.json() == {"total": 55}
 
 
 def test_an_empty_body_or_one_that_nobody_reads_is_of_any_kind(db: None) -> None:

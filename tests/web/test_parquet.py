@@ -36,6 +36,9 @@ TABLES: list[tuple[list[Any], str, list[Any]]] = [
     (["=ü", None], "string", ["=ü", None]),
     ([[1, "ü"], {"a": None}], "string", ['[1,"ü"]', '{"a":null}']),
     ([None], "string", [None]),
+    ([1, 2, -(2**63) + 1], "int64", [1, 2, -(2**63) + 1]),
+    ([-(2**63), 2], "decimal128 38 0", [Decimal(-(2**63)), Decimal(2)]),
+    ([0.5, -1e308], "float64", [0.5, -1e308]),
 ]
 
 
@@ -67,6 +70,16 @@ def test_rows_are_written_in_groups(with_arrow: None, monkeypatch: pytest.Monkey
     pieces = list(pieces_of(output_of(Series([1, 2, 3, 4, 5]))))
     groups = b"".join(pieces).split(b"\n")[1:-1]
     assert [json.loads(group)[0] for group in groups] == [[0, 1, 2, 3], [4]]
+
+
+def test_its_time_can_end_while_it_is_first_read(
+    with_arrow: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is written by then, and a piece comes all the same for each that was read."""
+    monkeypatch.setattr(Output, "read", two_lines)
+    pieces = pieces_of(output_of(Series([1, 2, 3, 4, 5])))
+    assert [next(pieces) for _ in range(3)] == [b"", b"", b""]
+    assert next(pieces)
 
 
 def two_lines(self: Output) -> Iterator[bytes]:

@@ -85,3 +85,8 @@ def test_a_plot_of_one_dot_is_one() -> None:
 )
 def test_marks_are_at_round_numbers(least: float, step: float) -> None:
     assert nice_step(least) == pytest.approx(step)
+
+
+def test_a_bar_is_never_narrower_than_nothing() -> None:
+    (lane,) = timeline([span(1, 10, 20), span(1, 15, 14)]).lanes
+    assert [(bar.width > 0, bar.seconds) for bar in lane.bars] == [(True, 10), (False, 0)]

@@ -254,7 +254,7 @@ def test_the_form_of_chance_asks_for_the_seed(
     assert "Give seed as a whole number" in reply.content.decode()
     reply = Client().get("/compute/darts/start/", {"n": 10, "seed": 2**63})
     assert reply.status_code == 400
-    assert reply.json()["detail"].startswith("seed: Give a Seed of at most 9,223,")
+    assert reply.json()["detail"].startswith("seed: Give a seed of at most 9,223,")
 
 
 @pytest.mark.parametrize("text", ['"\\ud800"', '{"a\\udfff": ["\\ud800", 1]}'])

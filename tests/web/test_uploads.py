@@ -104,7 +104,10 @@ def test_one_of_no_bytes_is_complete_at_once_and_one_of_a_byte_with_that() -> No
         ("../../x.csv", "x.csv"),
         ("a\r\nSet-Cookie: b.csv", "a_Set-Cookie_ b.csv"),
         ("x" * 300 + ".csv", "x" * 196 + ".csv"),
-        ("\0", "result.bin"),
+        ("\0", "upload.bin"),
+        (".", "upload.bin"),
+        ("..", "upload.bin"),
+        (" ", "upload.bin"),
         ("", "upload.bin"),
     ],
 )
@@ -117,7 +120,7 @@ def test_odd_names_come_out_safe(name: str, kept: str) -> None:
 # --- refused ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("size", ["", "-1", "x", "1e9", "1.5", "٣", "9" * 16])
+@pytest.mark.parametrize("size", ["", "-1", "x", "1e9", "1.5", "٣", "-" + "9" * 16])
 def test_a_size_has_to_be_a_number(size: str) -> None:
     say = "Give the size of the file in bytes as `size`."
     assert detail(Client().post(BEGIN, {"name": "a", "size": size}), 400) == say
@@ -128,6 +131,8 @@ def test_one_over_the_limit_is_refused_before_it_comes(settings: Any) -> None:
     assert begin(Client(), 1024 * 1024)
     refused = Client().post(BEGIN, {"name": "a", "size": 1024 * 1024 + 1})
     assert "a file may have 1 MB here" in detail(refused, 413)
+    for size in (10**15, 10**30):
+        assert detail(Client().post(BEGIN, {"size": size}), 413) == refused.json()["detail"]
     page = Client().post(BEGIN, {"size": 1024 * 1024 + 1}, headers=HTML)
     assert page.status_code == 413
     assert "a file may have 1 MB here" in page.content.decode()
@@ -174,7 +179,11 @@ def test_more_than_was_said_is_refused() -> None:
     assert send(client, at, 0, b"x" * 10).json()["complete"]
     assert send(client, at, 10, b"").json()["complete"], "nothing more is nothing wrong"
     assert detail(send(client, at, 10, b"x"), 413) == (
-        "This upload lacks 0 bytes, and the part has 1."
+        "This upload is complete, and takes no more bytes."
+    )
+    at = begin(client, 1)["at"]
+    assert detail(send(client, at, 0, b"xy"), 413) == (
+        "This upload lacks 1 byte, and the part has 2."
     )
 
 

@@ -7,20 +7,25 @@ returned, and run the hooks of finished tasks again.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import dj_database_url
 from django.apps import apps
-from django.core.management import BaseCommand, CommandError, CommandParser
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management import CommandError, CommandParser
 from django.core.management.color import no_style
-from django.db import connection, connections, models, transaction
+from django.db import Error, connection, connections, models, transaction
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.models.functions import Cast
 from picklefield.fields import PickledObject, PickledObjectField
 
+from compute.management.terminal import DatabaseCommand
 from compute.queue.contents import Part
 from compute.queue.models import Node
+from compute.queue.text import one_line
 
 SOURCE = "source"
 #: Rows read and written at a time; of large contents parts, which are half a megabyte each.
@@ -31,7 +36,7 @@ MADE_BY_MIGRATIONS = {"contenttypes.ContentType", "auth.Permission", "django_q.S
 Model = type[models.Model]
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     help = (
         "Copies everything from the database SOURCE into that of DATABASE_URL, which has to be "
         "migrated and otherwise empty. All or nothing. Stop web and queue servers before."
@@ -45,18 +50,38 @@ class Command(BaseCommand):
             source = dj_database_url.parse(options["source"])
         except ValueError as error:
             raise CommandError(f"This is no database's URL: {error}") from error
-        configured = connections.configure_settings({"default": {}, SOURCE: source})
-        connections.databases[SOURCE] = configured[SOURCE]
-        try:
-            # Nobody writes into an SQLite file from here on; elsewhere the nodes are asked.
-            with transaction.atomic(), transaction.atomic(using=SOURCE):
-                check()
-                total = sum(copy(model) for model in all_models())
-                reset_sequences()
-        finally:
-            connections[SOURCE].close()
-            del connections[SOURCE], connections.databases[SOURCE]
+        # Nobody writes into an SQLite file from here on; elsewhere the nodes are asked.
+        with opened(source), transaction.atomic(), transaction.atomic(using=SOURCE):
+            check()
+            total = sum(copy(model) for model in all_models())
+            reset_sequences()
         self.stdout.write(f"Copied {total:,} rows.")
+
+
+@contextmanager
+def opened(source: Any) -> Iterator[None]:
+    """The source as a database of Django's; CommandError if there is none, or it can't be opened.
+
+    SQLite would make an empty file of a path that is mistyped.
+    """
+    name = str(source["NAME"])
+    if source["ENGINE"].endswith("sqlite3") and not Path(name).is_file():
+        raise CommandError(f"There is no file {name}; give the one of the old database.")
+    configured = connections.configure_settings({"default": {}, SOURCE: source})
+    connections.databases[SOURCE] = configured[SOURCE]
+    try:
+        try:
+            connections[SOURCE].introspection.table_names()
+        # Without a driver for it, and with options in its URL that the driver has not.
+        except (Error, ImproperlyConfigured, TypeError, ValueError) as error:
+            say = f"The old database can't be opened: {one_line(error)}"
+            raise CommandError(say) from error
+        yield
+    finally:
+        with suppress(ImproperlyConfigured):
+            connections[SOURCE].close()
+            del connections[SOURCE]
+        del connections.databases[SOURCE]
 
 
 def all_models() -> list[Model]:

@@ -35,8 +35,8 @@ class Command(MigratedCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if options["days"] < 0:
-            raise CommandError("--days has to be 0 or more.")
+        if not options["days"] >= 0:  # nor is NaN
+            raise CommandError("--days has to be a number, 0 or more.")
         if options["vacuum"] and connection.vendor != "sqlite":
             raise CommandError("--vacuum is for SQLite; Postgres does that by itself.")
         removed, _ = prune(options["days"], dry=options["dry_run"], by="the operator")

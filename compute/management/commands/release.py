@@ -8,9 +8,10 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.core.management import BaseCommand, call_command
+from django.core.management import call_command
 from django.db import connection
 
+from compute.management.terminal import DatabaseCommand
 from compute.queue.engines.postgres.sessions import own_connection
 from compute.web import statics
 
@@ -18,7 +19,7 @@ from compute.web import statics
 LOCK = 7_205_759_403
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     help = "Migrates the database and makes the account 'admin' if there is no superuser."
 
     def handle(self, *args: Any, **options: Any) -> None:

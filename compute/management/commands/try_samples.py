@@ -11,11 +11,12 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from django.core.checks import Warning
-from django.core.management import BaseCommand, CommandError
+from django.core.management import CommandError
 from django.db import connections
 
 from compute.computation import Computation
 from compute.computations import all_computations
+from compute.management.terminal import DatabaseCommand
 from compute.queue.text import number_of, one_line
 from compute.trying import called
 
@@ -23,7 +24,7 @@ from compute.trying import called
 LIMIT_S = 10
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     help = (
         f"Calls the function of every computation with its sample, each in a process of its own "
         f"and for at most {LIMIT_S} s. The exit code is 1 if one does not work."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
@@ -15,6 +16,12 @@ from ...queue import pauses
 from ...queue.models import Node
 from .. import room
 from ..bodies import NO_FILES
+
+
+def seconds_between(start: datetime, end: datetime) -> float:
+    """Never negative: the two may be of the clocks of two machines, or `end` of a moment before the
+    statement that found `start`."""
+    return max(0.0, (end - start).total_seconds())
 
 
 def site_context(request: HttpRequest) -> dict[str, Any]:

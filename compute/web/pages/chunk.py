@@ -25,6 +25,7 @@ from ...values import NotKeptError
 from ..masking import shown_to
 from ..outputs import address_of as address_of_result
 from ..owners import may_manage, sees_all
+from .base import seconds_between
 from .outputs import Place, all_shown, in_words
 
 
@@ -83,7 +84,7 @@ def chunk_context(request: HttpRequest, run: Run, chunk: Chunk) -> dict[str, Any
 
 
 def seconds(start: datetime | None, end: datetime | None) -> float | None:
-    return max(0.0, (end - start).total_seconds()) if start and end else None
+    return seconds_between(start, end) if start and end else None
 
 
 def record_of(request: HttpRequest, chunk: Chunk) -> str | None:

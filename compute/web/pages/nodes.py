@@ -16,6 +16,7 @@ from ...queue.models import Job, Node
 from ...queue.sharing import Pause
 from ..masking import shown_to
 from ..owners import listed, sees_all
+from .base import seconds_between
 from .flows import flows_context
 
 #: How long a queue server that is gone stays on the page, and how many of them do.
@@ -66,7 +67,7 @@ def nodes_context(request: HttpRequest) -> dict[str, Any]:
         "earlier_count": earlier,
         "silent": sum(each["state"] == "silent" for each in described),
         "waiting": waiting.count(),
-        "oldest": (now - oldest.queued_at).total_seconds() if oldest else None,
+        "oldest": seconds_between(oldest.queued_at, now) if oldest else None,
         "queue_server": bool(alive),
         "pauses": [pause for pause in pauses if pause.queue == Conf.CLUSTER_NAME],
         "whole": Conf.CLUSTER_NAME in paused,
@@ -94,8 +95,8 @@ def node_context(
         "state": node_state(node, alive),
         "draining": alive and node.draining,
         "paused": alive and paused,
-        "seen": (now - node.seen_at).total_seconds(),
-        "up": (now - node.started_at).total_seconds(),
+        "seen": seconds_between(node.seen_at, now),
+        "up": seconds_between(node.started_at, now),
         "running": running,
     }
 
@@ -107,7 +108,7 @@ def task_context(
     return {
         "worker": job.worker if sees_all(request) else None,
         "task": shown_to(request, job.name) if known else None,
-        "seconds": (now - began).total_seconds(),
+        "seconds": seconds_between(began, now),
     }
 
 

@@ -22,7 +22,7 @@ from ...queue.sharing import Priority
 from .. import pictures
 from ..masking import shown_to
 from ..owners import may_manage, sees_all
-from .base import site_context
+from .base import seconds_between, site_context
 from .chunk import address_of, named
 from .clicks import clicks_context
 from .failures import failures_context, mended_by, only_combining_is_left
@@ -72,7 +72,7 @@ def run_context(request: HttpRequest, run: Run, progress: Progress) -> dict[str,
         "outlook": outlook(run, pace),
         "pace": pace,
         "fraction": fraction,
-        "rate": length * fraction / pace.elapsed if pace.elapsed else 0,
+        "rate": rate(run, pace, length * fraction),
         "unit": computation.unit if computation else "",
         "error": shown_to(request, run.error()),
         "declared": computation is not None,
@@ -92,6 +92,13 @@ def run_context(request: HttpRequest, run: Run, progress: Progress) -> dict[str,
         "private": settings.RUNS_PRIVATE,
         "address": request.build_absolute_uri(run.get_absolute_url()),
     }
+
+
+def rate(run: Run, pace: overview.Pace, done: float) -> float:
+    """How much of its length was done in each second in which a worker was at it."""
+    if not (done and pace.elapsed):
+        return 0.0
+    return done / (overview.busy(overview.spans(run.task_id, pace.elapsed / BARS)) or pace.elapsed)
 
 
 def tells_each(run: Run) -> bool:
@@ -136,7 +143,7 @@ def combining_context(run: Run, progress: Progress) -> dict[str, Any]:
     """The task that combines the chunks, while it waits or runs, and for how many seconds."""
     job = run.combine_job if run.is_combining(progress) else None
     since = job.started_at if job and job.state == Job.State.RUNNING else None
-    seconds = (timezone.now() - since).total_seconds() if since else None
+    seconds = seconds_between(since, timezone.now()) if since else None
     return {"combining": job, "combining_for": seconds}
 
 
@@ -154,8 +161,8 @@ def timeline_context(request: HttpRequest, run: Run) -> dict[str, Any]:
     grain = 0.0
     told = tells_each(run)
     if not told:
-        length = (run.finished_at or timezone.now()) - run.created_at
-        grain = length.total_seconds() * max(2, Node.objects.workers()) / BARS
+        length = seconds_between(run.created_at, run.finished_at or timezone.now())
+        grain = length * max(2, Node.objects.workers()) / BARS
     timeline = pictures.timeline(overview.spans(run.task_id, grain))
     nodes = Node.objects.in_bulk({lane.node for lane in timeline.lanes})
     return {

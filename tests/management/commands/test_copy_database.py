@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import re
+import socket
 import sqlite3
+import sys
 import tracemalloc
 from collections.abc import Iterator
 from io import StringIO
@@ -61,7 +64,8 @@ def a_second_database_is_allowed(db: None, monkeypatch: pytest.MonkeyPatch) -> N
 
     def ensure_connection(self: BaseDatabaseWrapper) -> None:
         if self.alias == copy_database.SOURCE and self.connection is None:
-            self.connect()
+            with self.wrap_database_errors:
+                self.connect()
         else:
             refusing(self)
 
@@ -173,6 +177,26 @@ def test_of_large_contents_a_few_parts_are_held_at_a_time(db: None, source: Path
 def refuses(source: Path | str, why: str) -> None:
     with pytest.raises(CommandError, match=why):
         copy(source)
+
+
+def test_a_source_that_is_none_is_told(db: None, tmp_path: Path) -> None:
+    missing, other = tmp_path / "missing.sqlite3", tmp_path / "other.sqlite3"
+    other.write_text("no database\n" * 100)
+    for path in (missing, tmp_path):
+        refuses(path, f"There is no file {re.escape(str(path))}; give the one of the old database")
+    assert not missing.exists(), "SQLite would make it"
+    refuses(other, "The old database can't be opened: DatabaseError: file is not a database")
+    refuses(f"sqlite:///{other}?nosuch=1", "can't be opened: TypeError: ")
+
+
+def test_a_source_that_does_not_answer_is_told(db: None) -> None:
+    with socket.socket() as free:  # bound, and nobody listens
+        free.bind(("127.0.0.1", 0))
+        url = f"postgres://127.0.0.1:{free.getsockname()[1]}/x"
+        refuses(url, "The old database can't be opened: OperationalError: ")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "MySQLdb", None)
+        refuses("mysql://127.0.0.1/x", "can't be opened: ImproperlyConfigured: .*MySQLdb")
 
 
 def test_a_database_in_use_is_not_written_to(db: None, source: Path) -> None:

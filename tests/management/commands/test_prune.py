@@ -25,8 +25,17 @@ def test_the_command_says_what_it_does(db: None, settings: Any) -> None:
     assert command("--days", "32") == "Removed: nothing.\n"
     assert command() == "Removed: 5 jobs, 1 run, 5 tasks.\n"
     assert command("--days", "0") == "Removed: nothing. 0 days keep runs and tasks for ever.\n"
-    with pytest.raises(CommandError, match="0 or more"):
-        command("--days", "-1")
+
+
+@pytest.mark.parametrize("days", ["-1", "nan", "-1e400"])
+def test_days_that_are_no_number_of_days_are_refused(db: None, days: str) -> None:
+    with pytest.raises(CommandError, match="--days has to be a number, 0 or more"):
+        command(f"--days={days}")
+
+
+@pytest.mark.parametrize("days", ["99999999999", "1e400"])
+def test_longer_ago_than_there_are_dates_is_nothing(db: None, days: str) -> None:
+    assert command("--days", days) == "Removed: nothing.\n"
 
 
 @pytest.mark.postgres

@@ -31,11 +31,24 @@ def test_startcomputation_writes_a_module_and_its_test(project: Path) -> None:
     assert "from compute.computations.my_numbers import MY_NUMBERS" in test
 
 
-@pytest.mark.parametrize("name", ["", "My", "1st", "a_b", "a--b", "../x", "class", "é"])
+@pytest.mark.parametrize("name", ["", "My", "1st", "a_b", "a--b", "../x", "é", "a" * 101])
 def test_startcomputation_refuses_what_is_no_name(project: Path, name: str) -> None:
-    with pytest.raises(CommandError, match="Give a name of small letters"):
+    with pytest.raises(CommandError, match=r"Give a name of small letters.* begins with a letter"):
         call_command("startcomputation", name)
     assert not list(project.glob("*/*/*"))
+
+
+def test_startcomputation_refuses_a_word_of_python(project: Path) -> None:
+    with pytest.raises(CommandError, match=r"class is a word of Python; .*: my-class"):
+        call_command("startcomputation", "class")
+    assert not list(project.glob("*/*/*"))
+
+
+def test_startcomputation_says_where_it_can_t_write(project: Path) -> None:
+    folder = project / "compute" / "computations"
+    folder.rename(folder.with_name("elsewhere"))
+    with pytest.raises(CommandError, match=r"This file can't be written: .*mine\.py"):
+        call_command("startcomputation", "mine")
 
 
 def test_startcomputation_overwrites_nothing(project: Path) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django import forms
 from django.test import Client
+from django.utils import timezone
 
 from compute.computations.primes import PRIMES
 from compute.queue import pauses
 from compute.queue.models import Node
+from compute.web.pages.base import seconds_between
 from tests.web.pages.reading import HTML, page
 
 
@@ -80,3 +83,9 @@ def test_media_that_fail_are_their_authors_mistake(db: None, declare: Any, admin
     reply = admin.get("/compute/dial/", headers=HTML)
     assert reply.status_code == 422
     assert "dial: its `form` raised ValueError: no such file" in reply.content.decode()
+
+
+def test_a_time_is_never_negative() -> None:
+    now = timezone.now()
+    assert seconds_between(now, now + timedelta(seconds=2)) == 2
+    assert seconds_between(now, now - timedelta(seconds=2)) == 0

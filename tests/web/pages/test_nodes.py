@@ -56,6 +56,19 @@ def test_the_page_of_nodes_tells_who_runs_what_and_what_waits(
     assert node["running"] == [{"task": "sum 1–40, chunk 1 of 4", "seconds": about(4.2 * 3600)}]
 
 
+def test_no_time_is_negative_where_another_machines_clock_is_ahead(queue_server: Node) -> None:
+    run = started("/sum-start/", n=40)
+    later = timezone.now() + timedelta(minutes=1)
+    Job.objects.filter(group=run.task_id).update(
+        state=JobState.RUNNING, node=queue_server, worker=77, started_at=later, queued_at=later
+    )
+    Node.objects.update(started_at=later)
+    said = Client().get("/nodes/").json()
+    assert said["oldest_seconds"] == 0
+    assert [task["seconds"] for task in said["nodes"][0]["running"]] == [0]
+    assert "-" not in re.sub(r"[^0-9-]|(?<![ >])-", "", page("/nodes/", **FRAGMENT))
+
+
 def test_nodes_that_are_gone_are_told_apart(db: None) -> None:
     now = timezone.now()
     minute = timedelta(minutes=1)

@@ -378,3 +378,34 @@ def test_the_title_of_a_part_of_a_page_comes_first(db: None) -> None:
     html = fragment(run)
     assert html.strip().startswith("<title>sum 1–1,000: done")
     assert html.index("<title>Chunk 1, done") > 0
+
+
+def test_the_pause_until_a_retry_is_no_time_at_work(db: None, queue_server: Node) -> None:
+    """Ten numbers in each of two chunks, of ten seconds each, with an hour in between."""
+    run = started("/split-sum-start/", n=20, chunk_size=10)
+    now = timezone.now()
+    for job, ago in zip(run.jobs, (3_620, 10), strict=True):
+        began = now - timedelta(seconds=ago)
+        Job.objects.filter(pk=job.pk).update(
+            state=JobState.DONE,
+            node=queue_server,
+            worker=1,
+            started_at=began,
+            finished_at=began + timedelta(seconds=10),
+        )
+    Run.objects.filter(pk=run.pk).update(state=Run.State.DONE, result=210, finished_at=now)
+    assert "<dt>Rate</dt><dd>1 integers/s</dd>" in page(run.get_absolute_url())
+
+
+def test_a_slow_rate_is_no_rate_of_nothing(db: None, queue_server: Node) -> None:
+    run = started("/split-sum-start/", n=20, chunk_size=10)
+    began = timezone.now() - timedelta(seconds=25)
+    Job.objects.in_group(run.task_id).update(
+        state=JobState.DONE,
+        node=queue_server,
+        worker=1,
+        started_at=began,
+        finished_at=began + timedelta(seconds=25),
+    )
+    Run.objects.filter(pk=run.pk).update(state=Run.State.DONE, result=210, finished_at=began)
+    assert "<dt>Rate</dt><dd>0.8 integers/s</dd>" in page(run.get_absolute_url())
