@@ -16,6 +16,7 @@ from compute.queue.models import Job, JobQuerySet, JobState, Node
 from compute.queue.node import guard as guard_module
 from compute.queue.node import leases as leases_module
 from compute.queue.node.board import Board
+from compute.queue.node.suspects import Suspects
 from compute.queue.node.guard import SHORT_CYCLE_S, Guard
 from compute.queue.node.processes import Child
 from compute.queue.node.sign import SIGN_S
@@ -384,5 +385,5 @@ def test_its_process_leads_a_group_and_obeys_sigterm(
         guard.bell.close()
 
     monkeypatch.setattr(Guard, "run", run)
-    guard_module.guard("a" * 32, Board(workers=1))
+    guard_module.guard("a" * 32, Board(workers=1), Suspects())
     assert steps == [(0, 0), "adopt", ("a" * 32, True)]
