@@ -166,7 +166,7 @@ def test_a_part(
 
 
 def test_a_sample(transactional_db: None, declare: Declare, leave: Callable[[], None]) -> None:
-    left = []
+    left: list[int] = []
 
     def leaving(first: int, last: int) -> None:
         if not left:

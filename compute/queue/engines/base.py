@@ -32,6 +32,12 @@ class Engine(Groups, Flows, Parts, ABC):
     RECORD_SOURCE: str
     IF_SETTLED: str
 
+    @property
+    def files(self) -> Sequence[str]:
+        """The files that a process with a connection has open, and can't open a second time once a
+        task has closed them."""
+        return ()
+
     # --- jobs: for `transitions` alone --------------------------------------------------
 
     @abstractmethod

@@ -16,11 +16,11 @@ from compute.queue.models import Job, JobQuerySet, JobState, Node
 from compute.queue.node import guard as guard_module
 from compute.queue.node import leases as leases_module
 from compute.queue.node.board import Board
-from compute.queue.node.suspects import Suspects
 from compute.queue.node.guard import SHORT_CYCLE_S, Guard
 from compute.queue.node.processes import Child
 from compute.queue.node.sign import SIGN_S
 from compute.queue.node.steering import Steering
+from compute.queue.node.suspects import Suspects
 from tests.conftest import without_database
 from tests.queue.conftest import expire_leases, failing, leases, the_id
 from tests.queue.node.conftest import Clock, Sent, process_of

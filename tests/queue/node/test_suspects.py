@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from django.db.models.functions import Now
@@ -81,7 +82,7 @@ def test_one_that_is_suspected_again_is_up_later(held: Job, count: int, pause_s:
     suspects = Suspects()
     suspects.counts[held.queue_id or 0] = count
     suspects.pause("a" * 32, held.queue_id or 0)
-    job = Job.objects.annotate(now=Now()).get()
+    job: Any = Job.objects.annotate(now=Now()).get()
     if not pause_s:
         assert (job.state, job.due_at) == (JobState.RUNNING, None)
         return

@@ -70,6 +70,11 @@ class SQLite(Engine):
     commits = staticmethod(bell.commits)
     cut_log = staticmethod(log.cut)
 
+    @property
+    def files(self) -> Sequence[str]:
+        name = connection.settings_dict["NAME"]
+        return [f"{name}{ending}" for ending in ("", "-wal", "-shm")]
+
     def enter(self, queue: str, payload: str, job: tuple[Entry, Share] | None = None) -> int:
         values: dict[str, Any] = {"queue": queue, "payload": payload}
         if job:
