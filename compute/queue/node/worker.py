@@ -39,7 +39,6 @@ AWAY_TRIES = 60
 #: Of so many claims one asks first for what is up again.
 AGAIN_EACH = 4
 
-#: Signals that stop a process.
 STOPS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -215,10 +214,8 @@ class Worker:
         self.begun += 1
         self.slot.begun += 1
         task |= {"cluster": Conf.CLUSTER_NAME, "ack_id": held, "node": self.node}
-        known, keep = self.known, self.batch.keep
-        attempt = Attempt(
-            held, task, self.slot, self.claim_ahead, known, keep, footing=self.footing
-        )
+        known, keep, footing = self.known, self.batch.keep, self.footing
+        attempt = Attempt(held, task, self.slot, self.claim_ahead, known, keep, footing)
         with about(task):
             if attempt.run():
                 self.reports.post(task)

@@ -16,12 +16,10 @@ import pytest
 from django.db import connection, connections
 from django_q.tasks import async_task
 
-from compute.queue.engines import engine
-from compute.queue.engines.base import Engine as Base
 from compute.queue.models import Job, JobState
 from compute.queue.node import footing as footing_module
 from compute.queue.node.attempt import Attempt
-from compute.queue.node.footing import Footing, Spoilt, identity, opened
+from compute.queue.node.footing import Footing, Spoilt, files, identity, opened
 from compute.queue.node.processes import LOST_DATABASE
 from tests.queue.conftest import LocalNode, the_job
 
@@ -194,8 +192,8 @@ def with_file(
     footing: Footing, number: int, db: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Footing:
     connection.ensure_connection()
-    files = [str(tmp_path / "file"), str(tmp_path / "none")]
-    monkeypatch.setattr(type(engine()), "files", files)
+    names = [str(tmp_path / "file"), str(tmp_path / "none")]
+    monkeypatch.setattr(footing_module, "files", lambda: names)
     footing.begin()
     assert footing.database == {number: identity(number)}
     return footing
@@ -240,14 +238,13 @@ def test_without_a_connection_there_are_none(with_file: Footing, monkeypatch: An
 
 def test_a_database_without_files_has_none_open() -> None:
     assert opened([]) == {}
-    assert opened(Base.files.fget(engine())) == {}  # type: ignore[attr-defined]
 
 
 def test_the_engines_files_are_found(transactional_db: None) -> None:
     connection.ensure_connection()
     connection.cursor().execute("SELECT 1 FROM queue_job")
-    assert len(set(opened(engine().files).values())) == len(engine().files)
-    assert len(engine().files) == (3 if connection.vendor == "sqlite" else 0)
+    assert len(set(opened(files()).values())) == len(files())
+    assert len(files()) == (3 if connection.vendor == "sqlite" else 0)
 
 
 # --- an attempt looks at it ----------------------------------------------------------------

@@ -63,17 +63,13 @@ class SQLite(Engine):
     BY_HELD = "INDEXED BY job_held"
     SKIP_LOCKED = ""  # the caller's transaction is the only one that writes
     RECORD_SOURCE = "WHERE true"  # or ON would be a join's
+    FILES = ("", "-wal", "-shm")
     IF_SETTLED = ""  # nothing is written after an update that finds nothing
 
     turn = staticmethod(turn)
     wake = staticmethod(bell.ring_on_commit)
     commits = staticmethod(bell.commits)
     cut_log = staticmethod(log.cut)
-
-    @property
-    def files(self) -> Sequence[str]:
-        name = connection.settings_dict["NAME"]
-        return [f"{name}{ending}" for ending in ("", "-wal", "-shm")]
 
     def enter(self, queue: str, payload: str, job: tuple[Entry, Share] | None = None) -> int:
         values: dict[str, Any] = {"queue": queue, "payload": payload}
