@@ -11,12 +11,10 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection, transaction
 
-from compute.models import Partial, Run, RunState, Speed, measure
-from compute.models.combining import combine
-from compute.models.notes import MOST_COMBINED, cancel, refresh
+from compute.models import Partial, Run, Speed, measure
 from compute.models.partial import combine_part
 from compute.queue.contents import PART_BYTES, Content, Part
-from compute.queue.models import Job, JobState
+from compute.queue.models import Job
 from compute.shapes import File, Table
 from tests.conftest import run_queued
 from tests.models.parts import begun
@@ -178,35 +176,3 @@ def test_a_sample(transactional_db: None, declare: Declare, leave: Callable[[], 
     measure("odd")
     assert not User.objects.exists()
     assert Speed.objects.get(computation="odd").per_second
-
-
-# --- and whatever else may have become of a result -------------------------------------------
-
-
-def test_a_run_whose_result_is_dropped_again_and_again_ends_with_an_error(
-    transactional_db: None, declare: Declare, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run = a_run(declare)
-    monkeypatch.setattr("compute.models.combining.note", lambda *args: None)
-    for _ in range(2 * MOST_COMBINED):
-        run_queued()
-        refresh(run)
-    assert Job.objects.exclude(group=run.task_id).count() == MOST_COMBINED
-    status, _, error = said(run)
-    assert status == "error"
-    assert error == (
-        f"its results were combined {MOST_COMBINED} times, and each time nothing of it was kept"
-    )
-    assert run.finished_at is not None
-
-
-def test_a_run_between_two_tasks_is_cancelled(db: None, declare: Declare) -> None:
-    run = a_run(declare)
-    Job.objects.filter(pk=run.combine_id).update(state=JobState.DONE)  # and dropped its result
-    assert cancel(Run.objects.filter(pk=run.pk), "boss") == 1
-    run.refresh_from_db()
-    assert (run.state, run.trouble) == (RunState.CANCELLED, "cancelled by boss")
-    assert cancel(Run.objects.filter(pk=run.pk), "boss") == 0
-    combine(run.task_id)
-    run.refresh_from_db()
-    assert run.state == RunState.CANCELLED
