@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .models import Run, RunQuerySet, retries
+from .models import Run, RunQuerySet, notes, retries
 from .queue.bulk import FEW, Done, carry_out
 from .queue.transitions import BATCH
 
@@ -46,7 +46,7 @@ def combine(keys: list[int], by: str) -> int:
 
 def cancel(keys: list[int], by: str) -> int:
     """How many unfinished tasks of these runs are withdrawn or stopped."""
-    return Run.objects.filter(pk__among=keys).cancel(by)
+    return notes.cancel(Run.objects.filter(pk__among=keys), by)
 
 
 def pause(keys: list[int], by: str) -> int:

@@ -66,7 +66,10 @@ def combine(task_id: str) -> None:
         )
     keeper = Keeper(run)
     try:
-        noted = written(keeper, computation, the_result(run, computation))
+        result = the_result(run, computation)
+        keeper.restore()
+        noted = written(keeper, computation, result)
+        keeper.restore()
         check_all_are_done(run)  # rows may have come from the chunks until now
         persistently(lambda: note(run, noted, keeper.outputs))
     finally:
@@ -129,6 +132,7 @@ def written(keeper: Keeper, computation: Computation, result: Any) -> Noted:
     try:
         with computation.blaming("show"):  # rows that it makes as they are written are its own, too
             shown = computation.shown_as(result)
+            keeper.restore()
             if not isinstance(shown, str):
                 keeper.keep(shown)
     except ComputationError as error:

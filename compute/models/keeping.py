@@ -19,6 +19,7 @@ from django.db import Error
 
 from .. import values
 from ..queue.contents import PART_BYTES, Writer, remove
+from ..queue.leftovers import Before
 from ..queue.room import TooLargeError, most_bytes
 from ..queue.text import one_line, shorten
 from ..shapes import File, Picture, Series, Shape, Shapes, Table, Value, shape_of
@@ -43,10 +44,15 @@ class Sink(Protocol):
 
 
 class Keeper:
-    """Writes outputs of a run, MAX_RESULT_MB in all, and discards them if they do not count."""
+    """Writes outputs of a run, MAX_RESULT_MB in all, and discards them if they do not count.
+
+    Made before an author's code is called, it writes nothing in a transaction that this has left
+    open, which would be lost with that.
+    """
 
     def __init__(self, run: Run) -> None:
         self.run = run
+        self.before = Before()
         self.outputs: list[Output] = []
         self.limit = self.left = most_bytes()
 
@@ -58,9 +64,15 @@ class Keeper:
 
     def write(self, name: str, shape: Shape | Value) -> None:
         output = Output(run=self.run, position=len(self.outputs), name=name)
+        self.restore()
         try:
             with Writer(self.run.task_id, self.left) as writer:
-                fill(output, writer, shape)
+                try:
+                    fill(output, writer, shape)
+                finally:
+                    is_lost = self.restore()
+                if is_lost and writer.parts:
+                    raise LookupError(f"what makes {thing(output)} left a transaction open")
                 content = writer.done()
         except TooLargeError:
             beside = " with what stands beside it" if self.outputs else ""
@@ -82,9 +94,15 @@ class Keeper:
         names = (f"{name} {number}" for number in range(2, len(taken) + 3))
         return next(each for each in (name, *names) if each not in taken)
 
+    def restore(self) -> bool:
+        """Have the connections as they were before an author's code was called; whether it has
+        left one otherwise."""
+        return self.before.restore(f"the code of {self.run}")
+
     def discard(self) -> None:
         """Remove what was written, but for what counts by now; where that fails, it goes with the
         run. (A commit whose answer was lost may have made it count.)"""
+        self.restore()
         ids = {output.content_id for output in self.outputs}
         self.outputs, self.left = [], self.limit
         if not ids:

@@ -26,10 +26,13 @@ from ..shapes import Value, shape_of
 from ..values import NotKeptError
 from .combining import combine
 from .keeping import small
-from .run import Run
+from .run import Run, RunQuerySet
 from .states import Progress, RunState
 
 log = logging.getLogger(__name__)
+
+#: How often the chunks of a run are combined without an error and without a result that is kept.
+MOST_COMBINED = 5
 
 #: The columns of a run that are a note of its jobs.
 NOTED = ("state", "result", "shown", "combine_id", "trouble", "finished_at", "work_seconds")
@@ -73,6 +76,19 @@ def is_out_of_date(run: Run, progress: Progress) -> bool:
     if run.state != RunState.IN_PROGRESS:
         return False
     return progress.failed > 0 or not run.everything().unsettled().exists()
+
+
+def cancel(runs: RunQuerySet, by: str) -> int:
+    """Withdraw what waits of these, and stop what runs; how many jobs that were.
+
+    Of a run whose last task has just ended the next one is queued, and withdrawn, at once.
+    """
+    count = runs.cancel(by)
+    for run in runs.unfinished().defer("result", "parameters", "given"):
+        with transaction.atomic():
+            refresh_if_possible(run)
+            count += run.cancel(by)
+    return count
 
 
 # --- of many runs ----------------------------------------------------------------------
@@ -167,14 +183,28 @@ def take_plain_result(run: Run) -> bool:
 def look_at_combining(run: Run) -> None:
     """See how far the combine task is; queue it if there is none."""
     job = run.combine_job
-    if job is None or job.state == JobState.DONE:  # done, and yet dropped its result
+    if job is None:
         queue_combining(run)
+    elif job.state == JobState.DONE:  # done, and yet dropped its result
+        combine_once_more(run, job)
     elif job.state == JobState.FAILED:
         one = run.chunk_size is None
         what = "its result can't be kept" if one else "the chunks' results can't be combined"
         end(run, Job.objects.filter(pk=job.pk), f"{what}: {job.error}")
     elif job.state == JobState.CANCELLED:
         end(run, Job.objects.filter(pk=job.pk))
+
+
+def combine_once_more(run: Run, last: Job) -> None:
+    """Queue another combine task, unless as many have ended for nothing since the chunks were done:
+    the next would do no better."""
+    mine = Job.objects.filter(flow=last.flow_id, name=last.name, state=JobState.DONE)
+    count = mine.filter(finished_at__gte=ended_at(run, run.jobs)).count()
+    if count < MOST_COMBINED:
+        queue_combining(run)
+    else:
+        what = f"its results were combined {count} times, and each time nothing of it was kept"
+        end(run, Job.objects.filter(pk=last.pk), what)
 
 
 def queue_combining(run: Run) -> None:

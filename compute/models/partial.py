@@ -169,12 +169,16 @@ def combine_part(task_id: str) -> None:
         return
     results, keeper = Counted(in_order(task_id)), Keeper(run)
     try:
-        noted = written(keeper, computation, computation.combine(results))
+        result = computation.combine(results)
+        keeper.restore()
+        noted = written(keeper, computation, result)
+        keeper.restore()
         persistently(partial(note, run, noted.shown, results.count, keeper.outputs))
     except Exception as error:  # whatever an author's code may raise
         if is_away(error):
             raise
         log.exception("%s: no part of it can be combined", run)
+        keeper.restore()
         trouble = shorten(one_line(error), 500)
         persistently(lambda: Partial.objects.filter(run=run).update(trouble=trouble))
     finally:

@@ -13,21 +13,36 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 log = logging.getLogger(__name__)
 
 
+class Before:
+    """The states in which this thread's connections are, for a return to them."""
+
+    def __init__(self) -> None:
+        every = connections.all(initialized_only=True)
+        self.states = {each.alias: state(each) for each in every}
+
+    def restore(self, name: str) -> bool:
+        """Replace each connection that is in another state by now; whether one was.
+
+        What was written in a transaction that was left open is lost, as the task that did not
+        commit it has it; the log says so.
+        """
+        found = False
+        for each in connections.all(initialized_only=True):
+            if state(each) != self.states.get(each.alias, CLEAN):
+                log.warning("%s left a transaction open, what it wrote in it is lost", name)
+                replace(each)
+                found = True
+        return found
+
+
 @contextmanager
 def removed(name: str) -> Iterator[None]:
-    """Replace each connection that is left in another state than it was in before.
-
-    What was written in a transaction that was left open is lost, as the task that did not
-    commit it has it; the log says so.
-    """
-    before = {each.alias: state(each) for each in connections.all(initialized_only=True)}
+    """Have each connection in the state that it was in before, however this ends."""
+    before = Before()
     try:
         yield
     finally:
-        for each in connections.all(initialized_only=True):
-            if state(each) != before.get(each.alias, CLEAN):
-                log.warning("%s left a transaction open, what it wrote in it is lost", name)
-                replace(each)
+        before.restore(name)
 
 
 def state(connection: BaseDatabaseWrapper) -> tuple[bool, bool, int, bool]:

@@ -15,7 +15,7 @@ from ..forms import filled_in, given_in, names_of_site, parameters_of
 from ..given import as_data, of_form
 from ..models import Run, Sweep, as_kept, plans, retries
 from ..models.estimates import Cost, cost_of, cost_of_sweep
-from ..models.notes import refresh
+from ..models.notes import cancel, refresh
 from ..refusals import refusal_of
 from .acting import ActionView, NotNow
 from .arriving import takes_files
@@ -51,7 +51,8 @@ class CancelView(ActionView):
 
     def act(self, run: Run) -> int:
         staff = self.request.user.is_staff
-        return run.cancel(self.request.user.get_username() if staff else "who started it")
+        by = self.request.user.get_username() if staff else "who started it"
+        return cancel(Run.objects.filter(pk=run.pk), by)
 
 
 class RetryView(ActionView):

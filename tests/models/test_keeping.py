@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection, transaction
 from pytest_django import Settings
 
 from compute.models import Output, keeping
@@ -20,7 +20,7 @@ from compute.models.keeping import (
     safe_filename,
     small,
 )
-from compute.queue.contents import Content, Part
+from compute.queue.contents import PART_BYTES, Content, Part
 from compute.queue.room import TooLargeError, most_bytes
 from compute.shapes import SVG, File, Picture, Series, Shape, Table, Value
 from compute.values import SMALL_BYTES, NotKeptError
@@ -262,3 +262,19 @@ def test_the_beginning_of_what_is_large() -> None:
     assert beginning("text", 10) == "text"
     assert beginning(list(range(100_000)), 10) == "[0,1,2,3,…"
     assert beginning([1, 2], 10) == "[1,2]"
+
+
+def test_parts_in_a_transaction_that_is_left_open_are_lost_and_told_of(
+    transactional_db: None,
+) -> None:
+    def pieces() -> Iterator[bytes]:
+        yield b"1" * PART_BYTES
+        transaction.atomic().__enter__()
+        yield b"2" * PART_BYTES
+
+    keeper = Keeper(started("/sum-start/", n=10))
+    with pytest.raises(LookupError, match="what makes the file left a transaction open"):
+        keeper.keep({"": File(pieces(), "numbers.txt")})
+    assert connection.get_autocommit()
+    assert not keeper.outputs
+    assert not Content.objects.exists()

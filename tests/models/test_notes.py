@@ -10,9 +10,11 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from compute.models import Progress, Run, notes
-from compute.models.notes import refresh, settle, unfinished
+from compute.models.combining import combine
+from compute.models.notes import MOST_COMBINED, cancel, refresh, settle, unfinished
 from compute.queue.models import Job, JobState
 from tests.conftest import finish_by_hand, run_jobs, run_queued, started
+from tests.models.uncombined import Declare, a_run, said
 
 State = Run.State
 
@@ -155,3 +157,35 @@ def test_the_next_look_notes_an_end_of_combining_that_nobody_noted(db: None) -> 
     assert unfinished() == 0
     run.refresh_from_db()
     assert run.error() == "the chunks' results can't be combined: ValueError: no"
+
+
+# --- between two tasks of a run ---------------------------------------------------------
+
+
+def test_a_run_whose_result_is_dropped_again_and_again_ends_with_an_error(
+    db: None, declare: Declare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = a_run(declare)
+    monkeypatch.setattr("compute.models.combining.note", lambda *args: None)
+    for _ in range(2 * MOST_COMBINED):
+        run_queued()
+        refresh(run)
+    assert Job.objects.exclude(group=run.task_id).count() == MOST_COMBINED
+    status, _, error = said(run)
+    assert status == "error"
+    assert error == (
+        f"its results were combined {MOST_COMBINED} times, and each time nothing of it was kept"
+    )
+    assert run.finished_at is not None
+
+
+def test_a_run_between_two_tasks_is_cancelled(db: None, declare: Declare) -> None:
+    run = a_run(declare)
+    Job.objects.filter(pk=run.combine_id).update(state=JobState.DONE)  # and dropped its result
+    assert cancel(Run.objects.filter(pk=run.pk), "boss") == 1
+    run.refresh_from_db()
+    assert (run.state, run.trouble) == (State.CANCELLED, "cancelled by boss")
+    assert cancel(Run.objects.filter(pk=run.pk), "boss") == 0
+    combine(run.task_id)
+    run.refresh_from_db()
+    assert run.state == State.CANCELLED

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -356,3 +357,33 @@ def repeated(size: int) -> bytes:
 
 def repeated_in_a_box(size: int) -> Box:
     return Box(repeated(size))
+
+
+def close_files(first: int, last: int) -> int:
+    """Descriptors from `first` up to `last`; the worker's process id."""
+    os.closerange(first, last)
+    return os.getpid()
+
+
+def replace_output() -> int:
+    with open(os.devnull, "wb") as null:
+        os.dup2(null.fileno(), 1)
+    return os.getpid()
+
+
+def limit_files() -> int:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
+    return os.getpid()
+
+
+def open_a_file() -> int:
+    """What fails in a process that another task has spoilt."""
+    with open(os.devnull, "rb"):
+        print("said", flush=True)
+    subprocess.run(["true"], check=True)
+    return os.getpid()
+
+
+def kill_guard() -> None:
+    os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(60)

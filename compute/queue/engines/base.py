@@ -31,6 +31,8 @@ class Engine(Groups, Flows, Parts, ABC):
     #: Where a record's values come from, and what ends a condition: nothing, if no outcome counts.
     RECORD_SOURCE: str
     IF_SETTLED: str
+    #: How the names of files end that a process can't open again once a task has closed them.
+    FILES: Sequence[str] = ()
 
     # --- jobs: for `transitions` alone --------------------------------------------------
 
@@ -180,9 +182,7 @@ class Engine(Groups, Flows, Parts, ABC):
 
     def turn(self) -> AbstractContextManager[None]:
         """Makes a write wait for its turn, and stand whole, where there is one at a time.
-
-        OperationalError if the database stays locked for too long.
-        """
+        OperationalError if the database stays locked for too long."""
         return nullcontext()
 
     @abstractmethod

@@ -28,7 +28,8 @@ from ..models import Job
 from ..results import Returned, and_stored
 from .board import Slot
 from .channels import MOST_BYTES
-from .processes import end_strangers
+from .footing import Footing
+from .processes import LOST_DATABASE, end_strangers
 
 log = logging.getLogger(__name__)
 
@@ -53,12 +54,15 @@ class Attempt:
         claim_ahead: Callable[[], None] | None = None,
         known: Collection[int] | None = None,
         keep: Callable[[Kept], bool] | None = None,
+        footing: Footing | None = None,
     ) -> None:
         self.lease = lease
         self.task = task
         self.slot = slot
         #: Processes below this one that are none of the task's; None leaves all alone.
         self.known = known
+        #: What the worker's next task is to find as this one does; None looks at nothing.
+        self.footing = footing
         self.pid = os.getpid()
         #: Its worker's ways with signals; a task's own end with it.
         self.handlers = {number: signal.getsignal(number) for number in KEPT}
@@ -93,6 +97,8 @@ class Attempt:
         query is asked then. What they leave open or running is ended."""
         function = self.call.bound(self.task, self.lease.attempt)
         name, args, kwargs = (self.task[key] for key in ("name", "args", "kwargs"))
+        if self.footing:
+            self.footing.begin()
         try:
             with leftovers.removed(name), self.limit():
                 pre_execute.send(sender="django_q", func=function, task=self.task)
@@ -115,6 +121,7 @@ class Attempt:
             if signal.getsignal(number) != handler:
                 signal.signal(number, handler)
         self.end_left_over()
+        self.look_at_footing()
 
     @contextmanager
     def limit(self) -> Iterator[None]:
@@ -140,9 +147,23 @@ class Attempt:
             return
         if count := end_strangers(self.known):
             log.warning("%s left %s process(es), which were ended", self.task["name"], count)
-            self.spent = True
-            # The next task is another worker's.
-            self.delivery.claim_ahead = self.delivery.keep = None
+            self.leave_to_another()
+
+    def look_at_footing(self) -> None:
+        """Replace a worker whose process a task has spoilt for the next, once the outcome is
+        written; at once if it can't be, without the database."""
+        if not (self.footing and (spoilt := self.footing.spoilt())):
+            return
+        self.footing.mend()
+        log.warning("%s %s; its worker is replaced", self.task["name"], spoilt.what)
+        if spoilt.database:
+            os._exit(LOST_DATABASE)
+        self.leave_to_another()
+
+    def leave_to_another(self) -> None:
+        """The next task is another worker's."""
+        self.spent = True
+        self.delivery.claim_ahead = self.delivery.keep = None
 
     def send(self) -> None:
         """django-q2's signal; of what its receivers raise the log tells."""

@@ -188,6 +188,11 @@ class Board:
         return [queue_id for slot in self.slots for queue_id in slot.ids()]
 
     @property
+    def begun(self) -> int:
+        """How many tasks its workers have begun, since the node has started."""
+        return sum(slot.begun for slot in self.slots)
+
+    @property
     def waiting(self) -> bool:
         """Whether a worker waits to be rung for."""
         return any(slot.waiting for slot in self.slots)

@@ -28,6 +28,7 @@ from .processes import MARGIN_S, Child, Frozen, end_strangers
 from .shares import Shares
 from .sign import SIGN_S, Sign
 from .steering import Steering
+from .suspects import Culprit, Suspects
 from .workers import CANCELLED, FROZEN, OVER, Dead, WorkerChild, stopped_for_good
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ SHORT_CYCLE_S = 0.1
 
 
 class Guard:
-    def __init__(self, node: str, board: Board) -> None:
+    def __init__(self, node: str, board: Board, culprits: Collection[Culprit] = ()) -> None:
         self.node = node
         self.board = board
         board.clear()
@@ -52,7 +53,7 @@ class Guard:
         self.helpers = [self.reporter, Child("listener", listener.run, self.bell)]
         if Conf.SCHEDULER:
             self.helpers.append(Child("scheduler", scheduler.run))
-        self.dead: list[Dead] = []
+        self.dead: list[Dead | Culprit] = [*culprits]
         self.frozen = Frozen()
         self.restarts = 0
         self.shares = Shares(board)
@@ -240,10 +241,10 @@ class Guard:
         self.live(Conf.STOPPED)
 
 
-def guard(node: str, board: Board) -> None:
+def guard(node: str, board: Board, suspects: Suspects) -> None:
     """The guard's process."""
     os.setpgid(0, 0)
     kernel.adopt()
-    guard = Guard(node, board)
+    guard = Guard(node, board, suspects.culprits())
     signal.signal(signal.SIGTERM, guard.on_signal)
     guard.run()

@@ -26,6 +26,8 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 30.0
 AT_ONCE_S = 1.0
 #: The same where there was no room for another.
 NO_ROOM_S = 30.0
+#: The exit code of a worker without the database's files, which its task has closed.
+LOST_DATABASE = 79
 #: How often it is looked for what a process has left, which may start others meanwhile.
 SWEEPS = 20
 
@@ -124,6 +126,8 @@ def ended(exitcode: int | None) -> str:
         names = {number.value: number.name for number in signal.Signals}
         # Most of the real-time signals have no name.
         return f"was killed by {names.get(-exitcode, f'signal {-exitcode}')}"
+    if exitcode == LOST_DATABASE:
+        return "ended itself, without the database's files, which had been closed,"
     return f"ended with exit code {exitcode}"
 
 

@@ -24,6 +24,7 @@ from .board import Board
 from .guard import guard
 from .processes import MARGIN_S, Child, Frozen, end_groups, end_strangers, is_alive
 from .reload import Code
+from .suspects import Suspects
 from .sweeper import Sweeper
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,10 @@ class Supervisor:
     def __init__(self) -> None:
         self.node = uuid.uuid4().hex
         self.board = Board(Conf.WORKERS)
-        self.guard = Child("guard", guard, self.node, self.board)
+        self.suspects = Suspects()
+        self.guard = Child("guard", guard, self.node, self.board, self.suspects)
+        #: How many tasks had been begun when it was started.
+        self.begun = 0
         self.sweeper = Sweeper(self.board)
         self.signals = 0
         self.hurry = False
@@ -82,6 +86,7 @@ class Supervisor:
         self.sweeper.start_if_due()
         started = self.guard.start_if_due()
         if started:
+            self.begun = self.board.begun
             self.sweeper.mind(self.guard.pid)
         return started
 
@@ -118,6 +123,7 @@ class Supervisor:
     def end(self, why: str) -> None:
         """Stop the guard, quietly if that is what is asked for, and sweep all below it."""
         pid = self.guard.pid
+        suspect = self.suspects.note(self.board) if why == "ended" and not self.signals else 0
         if self.signals or why == "reload":
             self.stop()
         end_groups([pid])
@@ -125,13 +131,18 @@ class Supervisor:
         end_groups(self.board.groups())
         self.sweeper.mind(0)
         end_strangers([self.sweeper.pid])
-        how = self.guard.leave(useful=why == "reload")
-        take_back(lambda: [self.node])
+        how = self.guard.leave(useful=why == "reload" or self.board.begun > self.begun)
+        take_back(lambda: self.paused(suspect))
         if not self.signals and why != "reload":
             how = how if why == "ended" else why
             log.error("guard %s %s, %s", pid, how, self.guard.what_next())
         while not self.signals and time.monotonic() < self.guard.due:
             time.sleep(0.1)
+
+    def paused(self, suspect: int) -> list[str]:
+        """This node, whose suspect is up again later than the others of its tasks."""
+        self.suspects.pause(self.node, suspect)
+        return [self.node]
 
     def stop(self) -> None:
         deadline = time.monotonic() + settings.Q_GRACE + 3 * MARGIN_S

@@ -24,6 +24,7 @@ from .attempt import Attempt
 from .batch import REST_S, Batch, Claimed
 from .board import Board
 from .channels import SLOW_POLL_S, Bell, Reports
+from .footing import Footing
 from .reading import admitted, read
 from .shares import patience
 
@@ -38,7 +39,6 @@ AWAY_TRIES = 60
 #: Of so many claims one asks first for what is up again.
 AGAIN_EACH = 4
 
-#: Signals that stop a process.
 STOPS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -64,12 +64,14 @@ class Worker:
         self.spent = False
         #: Processes that were there before any task.
         self.known = kernel.children()
+        self.footing: Footing | None = None
 
     def run(self) -> None:
         """Until it is told to stop, or has had its share of tasks or memory."""
         os.nice(settings.Q_NICE)  # what a busy machine has left for the site the kernel decides
         post_spawn.send(sender="django_q", proc_name=f"worker {os.getpid()}")
         self.known = kernel.children()  # those of who heard of it, too
+        self.footing = Footing()
         log.info("worker %s is ready", os.getpid())
         while self.turn():
             pass
@@ -212,7 +214,8 @@ class Worker:
         self.begun += 1
         self.slot.begun += 1
         task |= {"cluster": Conf.CLUSTER_NAME, "ack_id": held, "node": self.node}
-        attempt = Attempt(held, task, self.slot, self.claim_ahead, self.known, self.batch.keep)
+        known, keep, footing = self.known, self.batch.keep, self.footing
+        attempt = Attempt(held, task, self.slot, self.claim_ahead, known, keep, footing)
         with about(task):
             if attempt.run():
                 self.reports.post(task)

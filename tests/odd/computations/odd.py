@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from django import forms
+from django.db import transaction
 from django.utils.safestring import mark_safe
 
 from compute.computation import Computation
@@ -253,10 +254,33 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, Any]]] = {
     "show-long": ({"show": lambda result: "y" * 10_000_000}, ("is", 6)),
 }
 
+
+def then_open(value: Any) -> Any:
+    """The value, with a transaction that is left open."""
+    transaction.atomic().__enter__()
+    return value
+
+
+def then_without_autocommit(value: Any) -> Any:
+    transaction.set_autocommit(False)
+    return value
+
+
+#: The same, only where there is a worker with connections of its own.
+OPEN: dict[str, tuple[dict[str, Any], tuple[str, Any]]] = {
+    "combine-opens": ({"combine": lambda results: then_open(sum(results))}, ("is", 6)),
+    "combine-commits-not": (
+        {"combine": lambda results: then_without_autocommit(sum(results))},
+        ("is", 6),
+    ),
+    "show-opens": ({"show": lambda result: then_open(Table([[result]], ["a"]))}, ("is", 6)),
+    "show-commits-not": ({"show": lambda result: then_without_autocommit("six")}, ("is", 6)),
+}
+
 EXPECTED: dict[str, tuple[str, Any]] = {
     **{name: outcome for name, (_, outcome) in RETURNED.items()},
     **{name: ("error", text) for name, (_, text) in (DONE | DEADLY).items()},
-    **{name: outcome for name, (_, outcome) in WRONG.items()},
+    **{name: outcome for name, (_, outcome) in (WRONG | OPEN).items()},
 }
 
 
@@ -272,5 +296,5 @@ for _name in RETURNED | DONE | DEADLY:
         form=NameForm,
         function=returned,
     )
-for _name, (_odd, _) in WRONG.items():
+for _name, (_odd, _) in (WRONG | OPEN).items():
     globals()[f"ODD_{_name}"] = ordinary(name=_name, **_odd)

@@ -20,6 +20,7 @@ from compute.queue.node.guard import SHORT_CYCLE_S, Guard
 from compute.queue.node.processes import Child
 from compute.queue.node.sign import SIGN_S
 from compute.queue.node.steering import Steering
+from compute.queue.node.suspects import Suspects
 from tests.conftest import without_database
 from tests.queue.conftest import expire_leases, failing, leases, the_id
 from tests.queue.node.conftest import Clock, Sent, process_of
@@ -384,5 +385,5 @@ def test_its_process_leads_a_group_and_obeys_sigterm(
         guard.bell.close()
 
     monkeypatch.setattr(Guard, "run", run)
-    guard_module.guard("a" * 32, Board(workers=1))
+    guard_module.guard("a" * 32, Board(workers=1), Suspects())
     assert steps == [(0, 0), "adopt", ("a" * 32, True)]

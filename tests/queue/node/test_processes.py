@@ -19,6 +19,7 @@ from compute.queue.node import processes
 from compute.queue.node.processes import (
     FIRST_PAUSE_S,
     LONGEST_PAUSE_S,
+    LOST_DATABASE,
     Child,
     Frozen,
     end_strangers,
@@ -229,6 +230,7 @@ def test_how_a_process_ended_is_said_in_words() -> None:
     assert ended(-9) == "was killed by SIGKILL"
     assert ended(-40) == "was killed by signal 40", "which has no name"
     assert ended(1) == "ended with exit code 1"
+    assert ended(LOST_DATABASE).startswith("ended itself, without the database's files")
 
 
 def test_a_process_is_frozen_if_it_stays_stopped(monkeypatch: pytest.MonkeyPatch) -> None:

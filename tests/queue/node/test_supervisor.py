@@ -84,7 +84,7 @@ def test_only_a_second_ctrl_c_hurries(
 def test_it_starts_a_guard_and_a_sweeper_that_minds_its_group(
     supervisor: Supervisor, started: StandIn
 ) -> None:
-    assert started.args[1:] == (guard, supervisor.node, supervisor.board)
+    assert started.args[1:] == (guard, supervisor.node, supervisor.board, supervisor.suspects)
     assert supervisor.sweeper.is_alive()
     assert minded(supervisor) == [started.pid]
 
@@ -212,6 +212,43 @@ def test_a_dead_guards_processes_are_swept_and_its_tasks_taken_back(
     assert "took back 1 task(s) of dead processes" in caplog.text
     assert f"guard {started.pid} was killed by SIGSEGV, starting another in 0.1 s" in caplog.text
     assert clock.now >= supervisor.guard.due > 0
+
+
+def test_a_guard_whose_workers_have_begun_something_is_replaced_at_once(
+    supervisor: Supervisor, started: StandIn, held: Job, caplog: pytest.LogCaptureFixture
+) -> None:
+    supervisor.board.slots[0].begun += 1
+    started.kill()
+    supervisor.end("ended")
+    assert not supervisor.guard.pause_s
+    assert supervisor.start()
+    process_of(supervisor.guard).kill()
+    supervisor.end("ended")
+    assert supervisor.guard.pause_s, "this one's had begun nothing"
+
+
+@pytest.mark.parametrize(
+    ("why", "signals", "expected"), [("ended", 0, 1), ("ended", 1, 0), ("was frozen", 0, 0)]
+)
+def test_a_task_is_suspected_of_a_sudden_end_alone(
+    supervisor: Supervisor,
+    started: StandIn,
+    held: Job,
+    monkeypatch: pytest.MonkeyPatch,
+    why: str,
+    signals: int,
+    expected: int,
+) -> None:
+    queue_id = held.queue_id or 0
+    slot = supervisor.board.slots[0]
+    slot.held, supervisor.signals = queue_id, signals
+    slot.begin_for(1)
+    supervisor.suspects.counts[queue_id] = 1
+    started.kill()
+    supervisor.end(why)
+    assert supervisor.suspects.counts == {queue_id: 1 + expected}
+    assert the_job().state == JobState.QUEUED
+    assert bool(the_job().due_at) is bool(expected)
 
 
 @pytest.mark.parametrize("why", ["was frozen", "gave no sign of life for 30 s"])

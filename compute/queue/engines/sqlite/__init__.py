@@ -63,6 +63,7 @@ class SQLite(Engine):
     BY_HELD = "INDEXED BY job_held"
     SKIP_LOCKED = ""  # the caller's transaction is the only one that writes
     RECORD_SOURCE = "WHERE true"  # or ON would be a join's
+    FILES = ("", "-wal", "-shm")
     IF_SETTLED = ""  # nothing is written after an update that finds nothing
 
     turn = staticmethod(turn)

@@ -1,0 +1,178 @@
+"""An author's `combine` or `show` that leaves a transaction open: the run has its result all the
+same, and ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from hashlib import sha256
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection, transaction
+
+from compute.models import Partial, Run, Speed, measure
+from compute.models.partial import combine_part
+from compute.queue.contents import PART_BYTES, Content, Part
+from compute.queue.models import Job
+from compute.shapes import File, Table
+from tests.conftest import run_queued
+from tests.models.parts import begun
+from tests.models.uncombined import Declare, a_run, said
+
+WAYS: dict[str, Callable[[], Any]] = {
+    "raw": lambda: connection.cursor().execute("BEGIN"),
+    "autocommit off": lambda: transaction.set_autocommit(False),
+    "a block": lambda: transaction.atomic().__enter__(),
+}
+
+
+@pytest.fixture(params=WAYS)
+def leave(request: pytest.FixtureRequest) -> Callable[[], None]:
+    def leave_open() -> None:
+        WAYS[request.param]()
+        User.objects.create_user(f"lost {User.objects.count()}")
+
+    return leave_open
+
+
+def ended_once(run: Run) -> bool:
+    """Whether it was combined once, and nothing is left open."""
+    assert connection.get_autocommit()
+    assert not connection.in_atomic_block
+    assert not User.objects.exists()
+    run.refresh_from_db()
+    return run.combine_job is not None and Job.objects.exclude(group=run.task_id).count() == 1
+
+
+def test_combine(
+    transactional_db: None,
+    declare: Declare,
+    leave: Callable[[], None],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def leaving(results: Iterable[int]) -> int:
+        leave()
+        return sum(results)
+
+    run = a_run(declare, combine=leaving)
+    run_queued()
+    assert said(run) == ("done", 25, None)
+    assert ended_once(run)
+    assert f"the code of {run} left a transaction open" in caplog.text
+
+
+def test_show(transactional_db: None, declare: Declare, leave: Callable[[], None]) -> None:
+    def leaving(result: int) -> Table:
+        leave()
+        return Table([[result]], columns=["primes"])
+
+    run = a_run(declare, show=leaving)
+    run_queued()
+    assert said(run) == ("done", 25, None)
+    assert ended_once(run)
+    (output,) = run.outputs.all()
+    assert list(output.read_rows()) == [[25]]
+
+
+def test_how_a_result_is_printed(
+    transactional_db: None, declare: Declare, leave: Callable[[], None]
+) -> None:
+    class Number(int):
+        def __repr__(self) -> str:
+            if not connection.in_atomic_block and connection.get_autocommit():
+                leave()
+            return "a number"
+
+        __str__ = __repr__
+
+    run = a_run(declare, combine=lambda results: Number(sum(results)))
+    run_queued()
+    assert said(run) == ("done", 25, None)
+    assert ended_once(run)
+
+
+def test_rows_that_are_written_as_they_come(
+    transactional_db: None, declare: Declare, leave: Callable[[], None]
+) -> None:
+    def rows() -> Iterator[list[int]]:
+        leave()
+        yield [1]
+
+    run = a_run(declare, combine=lambda results: Table(rows(), columns=["one"]))
+    run_queued()
+    assert said(run)[0] == "done"
+    assert ended_once(run)
+    (output,) = run.outputs.all()
+    assert list(output.read_rows()) == [[1]]
+
+
+def test_parts_that_are_lost_with_it_are_an_error(
+    transactional_db: None, declare: Declare, leave: Callable[[], None]
+) -> None:
+    def pieces() -> Iterator[bytes]:
+        yield b"1" * PART_BYTES
+        leave()
+        yield b"2" * PART_BYTES
+        yield b"3"
+
+    run = a_run(declare, combine=lambda results: File(pieces(), "numbers.txt"))
+    run_queued()
+    status, _, error = said(run)
+    assert ended_once(run)
+    if status == "error":
+        assert "left a transaction open" in str(error) or "ProgrammingError" in str(error)
+        assert not Content.objects.exists()
+        assert not Part.objects.exists()
+    else:  # SQLite writes in nothing that Django has not begun, and the part is written without
+        (output,) = run.outputs.all()
+        assert output.digest == sha256(b"".join(output.read())).hexdigest()
+
+
+def test_a_transaction_that_is_committed_in_the_end_is_the_authors_own(
+    transactional_db: None, declare: Declare
+) -> None:
+    def pieces() -> Iterator[bytes]:
+        with transaction.atomic():
+            User.objects.create_user("kept")
+            yield b"1" * PART_BYTES
+            yield b"2"
+
+    run = a_run(declare, combine=lambda results: File(pieces(), "numbers.txt"))
+    run_queued()
+    assert said(run)[0] == "done"
+    (output,) = run.outputs.all()
+    assert sum(map(len, output.read())) == PART_BYTES + 1
+    assert User.objects.get().username == "kept"
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_part(
+    transactional_db: None, declare: Declare, leave: Callable[[], None], fails: bool
+) -> None:
+    def leaving(results: Iterable[int]) -> int:
+        leave()
+        return sum(results) // (not fails)
+
+    run = begun(declare, combine=leaving)
+    Partial.objects.create(run=run)
+    combine_part(run.task_id)
+    part = Partial.objects.get(run=run)
+    assert (part.shown, bool(part.trouble)) == ("" if fails else "10", fails)
+    assert not User.objects.exists()
+    assert connection.get_autocommit()
+
+
+def test_a_sample(transactional_db: None, declare: Declare, leave: Callable[[], None]) -> None:
+    left: list[int] = []
+
+    def leaving(first: int, last: int) -> None:
+        if not left:
+            leave()
+        left.append(first)
+
+    declare(name="odd", sample=((2, 3), 2), function=leaving)
+    Speed.objects.ask()
+    measure("odd")
+    assert not User.objects.exists()
+    assert Speed.objects.get(computation="odd").per_second
