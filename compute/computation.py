@@ -20,6 +20,7 @@ from django.db import Error, connection
 from . import files
 from . import given as filled
 from .chunking import MAX_CHUNKS
+from .queue import leftovers
 from .queue.away import is_away
 from .queue.text import one_line, shorten
 from .refusals import refusal_of
@@ -158,9 +159,10 @@ class Computation:
     @contextmanager
     def blaming(self, which: str) -> Iterator[None]:
         """Make a ComputationError of whatever is raised in here; a database that is away is
-        nobody's mistake."""
+        nobody's mistake. A transaction that is left open ends here, and is nobody else's."""
         try:
-            yield
+            with leftovers.removed(f"{self}: its `{which}`"):
+                yield
         except (KeyboardInterrupt, ComputationError):
             raise
         except BaseException as error:  # an author's code may raise anything, SystemExit too

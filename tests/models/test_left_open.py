@@ -11,14 +11,15 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection, transaction
 
+from compute.computations.primes import PRIMES
 from compute.models import Partial, Run, Speed, measure
 from compute.models.partial import combine_part
 from compute.queue.contents import PART_BYTES, Content, Part
 from compute.queue.models import Job
 from compute.shapes import File, Table
-from tests.conftest import run_queued
+from tests.conftest import run_queued, started
 from tests.models.parts import begun
-from tests.models.uncombined import Declare, a_run, said
+from tests.models.uncombined import START, Declare, a_run, said
 
 WAYS: dict[str, Callable[[], Any]] = {
     "raw": lambda: connection.cursor().execute("BEGIN"),
@@ -176,3 +177,26 @@ def test_a_sample(transactional_db: None, declare: Declare, leave: Callable[[], 
     measure("odd")
     assert not User.objects.exists()
     assert Speed.objects.get(computation="odd").per_second
+
+
+@pytest.mark.parametrize("which", ["title", "length", "cut"])
+def test_in_a_request(
+    transactional_db: None,
+    declare: Declare,
+    leave: Callable[[], None],
+    caplog: pytest.LogCaptureFixture,
+    which: str,
+) -> None:
+    def leaving(*args: Any, **kwargs: Any) -> Any:
+        leave()
+        return getattr(PRIMES, which)(*args, **kwargs)
+
+    declare(name="odd", **{which: leaving})
+    started(START, n=100, chunk_size=50)
+    assert f"odd: its `{which}` left a transaction open" in caplog.text
+    assert connection.get_autocommit()
+    assert not connection.in_atomic_block
+    run_queued()
+    started(START, n=100, chunk_size=50)
+    assert Run.objects.count() == 2
+    assert not User.objects.exists()
