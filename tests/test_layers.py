@@ -389,7 +389,13 @@ def test_no_file_is_long() -> None:
         (
             "computation",
             (
-                *("compute.chunking", "compute.files", "compute.given", "compute.queue.away"),
+                *(
+                    "compute.chunking",
+                    "compute.files",
+                    "compute.given",
+                    "compute.queue.away",
+                    "compute.queue.leftovers",
+                ),
                 *("compute.queue.text", "compute.refusals", "compute.shapes"),
             ),
         ),
