@@ -79,7 +79,7 @@ def actions(client: Client) -> list[Callable[[], Any]]:
         lambda: client.post("/compute/buggy-sum/again/", {"task_id": failed.task_id}),
     ]
     if failed.owner or failed.account_id:
-        asked.append(lambda: client.post("/compute/sum/retry/", {"task_id": failed.task_id}))
+        asked.append(lambda: client.post("/compute/buggy-sum/retry/", {"task_id": failed.task_id}))
     return asked
 
 
