@@ -109,9 +109,9 @@ def test_no_page_is_wider_than_the_screen(boss: str, hostile: Run, page: Page) -
         f"/compute/{LONG}/",
         f"/sum-check/?task_id={LONG}",
         *runs,
-        f"/compute/sum/chunk/?task_id={hostile.task_id}&number=1",
-        f"/compute/sum/chunks/?task_id={hostile.task_id}",
-        f"/compute/sum/chunks/?task_id={failed.task_id}",
+        f"/compute/{hostile.computation}/chunk/?task_id={hostile.task_id}&number=1",
+        f"/compute/{hostile.computation}/chunks/?task_id={hostile.task_id}",
+        f"/compute/{failed.computation}/chunks/?task_id={failed.task_id}",
     ):
         assert_fits(page, boss + path)
 
@@ -126,9 +126,16 @@ def test_combining_characters_do_not_widen_a_page(boss: str, hostile: Run, page:
     Run.objects.update(name="", parameters={"n": signs}, given={"n": [signs]})
     Job.objects.update(name=signs[:200])
     Job.objects.exclude(error="").update(error=signs[:500])
-    chunk = f"/compute/sum/chunk/?task_id={hostile.task_id}&number=1"
-    chunks = f"/compute/sum/chunks/?task_id={hostile.task_id}"
-    for path in ("/", "/nodes/", f"/compute/sum/?from={hostile.task_id}", chunk, chunks, *checks):
+    chunk = f"/compute/{hostile.computation}/chunk/?task_id={hostile.task_id}&number=1"
+    chunks = f"/compute/{hostile.computation}/chunks/?task_id={hostile.task_id}"
+    for path in (
+        "/",
+        "/nodes/",
+        f"/compute/{hostile.computation}/?from={hostile.task_id}",
+        chunk,
+        chunks,
+        *checks,
+    ):
         assert_fits(page, boss + path)
 
 
