@@ -214,14 +214,19 @@ def test_a_package_without_a_job_is_found() -> None:
 
 
 def test_a_lease_that_ends_is_found() -> None:
-    task = async_task(ADD, 1)
-    lease = {"queue": QUEUE, "limit": 1, "node": None, "worker": None, "lease_s": 0.5, "held": []}
-    assert engine().claim(again_first=False, limited=True, **lease)
-    remember()
-    deadline = time.monotonic() + 10
-    while (found := claim()) == [] and time.monotonic() < deadline:
+    for lease_s in (0.5, 5, 50):  # on a busy machine one may end before the place is known
+        task = async_task(ADD, 1)
+        lease = {"queue": QUEUE, "limit": 1, "node": None, "worker": None, "held": []}
+        assert engine().claim(again_first=False, limited=True, lease_s=lease_s, **lease)
+        remember()
+        if Job.objects.get(pk=task).delivery == 1:
+            break
+    deadline = time.monotonic() + lease_s + 10
+    found: list[str] = []
+    while task not in found and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert found == [task]
+        found += claim()
+    assert task in found
 
 
 def test_what_stock_django_q2_writes_is_found() -> None:
