@@ -118,6 +118,7 @@ def test_it_is_asked_for_again_while_something_is_to_come(run: Run) -> None:
     html = of(run, state="queued")
     assert poll in html
     assert 'hx-trigger="every 2s"' in html
+    assert '<noscript><meta http-equiv="refresh" content="2"></noscript>' in html
     run_jobs()
     assert "hx-get" not in of(run)
 
