@@ -28,7 +28,7 @@ from .queue.text import one_line
 NAME = re.compile(r"[a-zA-Z0-9_][-a-zA-Z0-9_]{0,99}", re.ASCII)
 #: Names that the site itself reads from an address or a form beside a computation's fields.
 TAKEN = ("chunk_size", "task_id", "csrfmiddlewaretoken", "from", "page", "state", "q")
-#: What those take that get nothing of `form`.
+#: Hints for the callables that get nothing of `form`.
 TAKES = {
     "combine": "Let it take the results alone: what else it needs each chunk returns.",
     "show": "Let it take the result alone: what else it needs `combine` returns.",

@@ -13,7 +13,7 @@ from .values import MOST_LEVELS, NotKeptError, as_json, plain_data, too_deep
 
 #: Items of a list whose JSON is made at a time.
 BLOCK = 1_000
-#: What is plain as it is, but for a few numbers and texts.
+#: Plain as they are, but for a few numbers and texts.
 BASIC = {type(None), bool, int, float, str}
 
 

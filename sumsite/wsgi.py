@@ -50,7 +50,7 @@ class Ending:
     def read(self, size: int, /) -> bytes:
         data: bytes = self.body.read(size)
         if self.last not in self.seen:
-            # What could be the beginning of it stays.
+            # A piece that could be the beginning of it stays.
             self.seen = self.seen[-len(self.last) :] + data
             if not data and self.last not in self.seen:
                 raise CutOffError

@@ -21,7 +21,7 @@ from django.urls import Resolver404, resolve
 from .replies import bad_request, refuse
 
 MIB = 1024 * 1024
-#: What Django reads a form of.
+#: The types of body that Django reads a form of.
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 NO_FILES = "This site takes no files (MAX_UPLOAD_MB is 0)."
 NO_UTF_8 = "A form is read in UTF-8 here; send it so, without another charset in Content-Type."

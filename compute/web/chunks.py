@@ -79,7 +79,7 @@ class ChunksView(ReplyView):
             return WRITERS[wanted](chunk_data(request, run, each) for each in found)
 
         filename = f"{run.title}, list of chunks.{FORMATS[wanted].ending}"
-        # Who asks may read more of it than others.
+        # The one who asks may read more of it than others.
         key = ("chunks", wanted, state, str(request.user.is_staff), str(named(request, run)))
         listing = Listing(make, FORMATS[wanted].media_type, filename, True, key)
         try:

@@ -15,7 +15,7 @@ from .acting import ActionView
 from .base import parameters
 from .replies import refuse
 
-#: What changes the direction of the text behind it: embeddings, overrides, isolates.
+#: Signs that change the direction of the text behind them: embeddings, overrides, isolates.
 TURNS = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)])
 
 

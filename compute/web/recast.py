@@ -19,7 +19,7 @@ ENCODER = msgspec.json.Encoder()
 #: Bytes that UTF-8 has not stand for an escaped quotation mark and an escaped backslash: so each
 #: quotation mark that is left begins or ends a text.
 QUOTE, BACKSLASH = b"\xfe", b"\xff"
-#: What a backslash and a letter stand for.
+#: The characters that a backslash and a letter stand for.
 ESCAPES = {b"\\n": b"\n", b"\\r": b"\r", b"\\t": b"\t", b"\\b": b"\b", b"\\f": b"\f"}
 ESCAPED = re.compile(rb"\\u([0-9a-fA-F]{4})")
 #: A number as JSON or we write it: in a spreadsheet it is one, however it begins.
@@ -147,7 +147,7 @@ def flat_cell(cell: msgspec.Raw) -> bytes:
 
 # --- a text -----------------------------------------------------------------------------
 
-#: What JSON writes otherwise in a text; UTF-8 has none of these bytes for anything else.
+#: Bytes that JSON writes otherwise in a text; UTF-8 has none of them for anything else.
 IN_TEXT = {b"\\": b"\\\\", b'"': b'\\"', **{meant: escape for escape, meant in ESCAPES.items()}}
 CONTROL = re.compile(rb"[\x00-\x1f]")
 

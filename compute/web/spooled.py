@@ -55,7 +55,7 @@ class Spooled:
         return found.hexdigest()
 
 
-#: What the last one was made of, and itself.
+#: The key of the last one, and itself.
 _last: tuple[tuple[str, ...], Spooled] | None = None
 
 

@@ -50,7 +50,7 @@ class Column:
     of_numbers: bool
     #: "ascending" or "descending" if it is the one.
     sorted: str
-    #: What an address has to ask for to sort by it, or the other way round.
+    #: The value in an address that sorts by it, or the other way round.
     turned: Asked
 
 

@@ -61,7 +61,7 @@ class Attempt:
         self.slot = slot
         #: Processes below this one that are none of the task's; None leaves all alone.
         self.known = known
-        #: What the worker's next task is to find as this one does; None looks at nothing.
+        #: The state in which the worker's next task is to find the process; None looks at nothing.
         self.footing = footing
         self.pid = os.getpid()
         #: Its worker's ways with signals; a task's own end with it.

@@ -34,7 +34,7 @@ BEGINNING = 4_000
 DRAWN_ROWS, STRETCH = 100_000, 5 * MARKED_ROWS
 #: To so many points a small picture is enlarged, without a blur.
 ENLARGED = 320
-#: What is said of a picture whose author says nothing.
+#: The words for a picture whose author has none.
 WITHOUT_ALT = "The result, a picture that nobody has described"
 #: How a PNG begins, and where in it its width and height stand.
 PNG, PNG_SIZE = b"\x89PNG\r\n\x1a\n", slice(16, 24)
