@@ -159,10 +159,9 @@ class Computation:
     @contextmanager
     def blaming(self, which: str) -> Iterator[None]:
         """Make a ComputationError of whatever is raised in here; a database that is away is
-        nobody's mistake. A transaction that is left open ends here, and is nobody else's."""
+        nobody's mistake."""
         try:
-            with leftovers.removed(f"{self}: its `{which}`"):
-                yield
+            yield
         except (KeyboardInterrupt, ComputationError):
             raise
         except BaseException as error:  # an author's code may raise anything, SystemExit too
@@ -226,7 +225,7 @@ class Computation:
 
     def call(self, which: str, /, *args: Any, **kwargs: Any) -> Any:
         """The result of one of them, by its name; ComputationError if it raises."""
-        with self.blaming(which):
+        with self.blaming(which), leftovers.removed(f"{self}: its `{which}`"):
             return getattr(self, which)(*args, **kwargs)
 
     def blame(self, name: str, what: str) -> NoReturn:
