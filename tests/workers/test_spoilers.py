@@ -21,7 +21,7 @@ OPENS = f"{FUNCTIONS}.open_a_file"
         ("close_files", (0, 3), "closed or replaced"),
         ("close_files", (1, 2), "closed or replaced"),
         ("replace_output", (), "closed or replaced"),
-        ("limit_files", (), "changed its worker's resource limits"),
+        ("limit_files", (), "lowered its worker's resource limits"),
     ],
     ids=["all three", "output", "another output", "limit"],
 )

@@ -84,9 +84,21 @@ class Footing:
             return Spoilt("has closed the files of the database", database=True)
         if any(identity(number) != found for number, found in self.standard.items()):
             return Spoilt("has closed or replaced its worker's standard input or output")
-        if [resource.getrlimit(limit) for limit in LIMITS] != self.limits:
-            return Spoilt("has changed its worker's resource limits")
+        if self.lowered():
+            return Spoilt("has lowered its worker's resource limits")
         return None
+
+    def lowered(self) -> dict[int, tuple[int, int]]:
+        """The limits that leave less than before, and what these were. A limit that has been raised
+        spoils nothing: an operator may do so when a worker has met it."""
+        now = [resource.getrlimit(limit) for limit in LIMITS]
+        if now == self.limits:
+            return {}
+        return {
+            limit: before
+            for limit, before, (soft, hard) in zip(LIMITS, self.limits, now, strict=True)
+            if is_lower(soft, before[0]) or is_lower(hard, before[1])
+        }
 
     def has_closed(self) -> bool:
         """Whether one is closed; or may be, under a limit that allows for fewer."""
@@ -120,9 +132,13 @@ class Footing:
                     os.dup2(null, number)
                     if null > 2:
                         os.close(null)
-        for limit, values in zip(LIMITS, self.limits, strict=True):
+        for limit, before in self.lowered().items():
             with suppress(OSError, ValueError):  # it may be lowered for good
-                resource.setrlimit(limit, values)
+                resource.setrlimit(limit, before)
+
+
+def is_lower(limit: int, than: int) -> bool:
+    return limit != resource.RLIM_INFINITY and (than == resource.RLIM_INFINITY or limit < than)
 
 
 def identity(number: int) -> Identity:

@@ -24,7 +24,7 @@ from compute.queue.node.processes import LOST_DATABASE
 from tests.queue.conftest import LocalNode, the_job
 
 STANDARD = "has closed or replaced its worker's standard input or output"
-LIMITS = "has changed its worker's resource limits"
+LIMITS = "has lowered its worker's resource limits"
 
 
 @pytest.fixture
@@ -151,8 +151,10 @@ def test_where_it_cant_be_asked_all_is_looked_at(
     monkeypatch.setattr(footing_module, "LOOK_S", 1000)
     assert footing.spoilt() is None
     footing.poll = SimpleNamespace(poll=failing_poll)  # type: ignore[assignment]
-    footing.limits = []
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft - 1, hard))
     assert footing.spoilt() == Spoilt(LIMITS)
+    footing.mend()
 
 
 def failing_poll(timeout: int) -> None:
@@ -174,9 +176,58 @@ def test_a_limit_that_cant_be_put_back_stays(
     def refuse(*args: Any) -> None:
         raise ValueError("not allowed to raise maximum limit")
 
-    monkeypatch.setattr(resource, "setrlimit", refuse)
-    footing.mend()
+    limits = footing.limits
+    footing.limits = [UNLIMITED] * len(limits)
+    with monkeypatch.context() as patch:
+        patch.setattr(resource, "getrlimit", lambda _: (1, 1))
+        patch.setattr(resource, "setrlimit", refuse)
+        footing.mend()
+        assert footing.spoilt() == Spoilt(LIMITS)
+    footing.limits = limits
     assert footing.spoilt() is None
+
+
+#: Of a limit the soft one and the hard one.
+UNLIMITED = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+
+
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [
+        ((5, 7), (6, 7)),
+        ((5, 7), (5, 8)),
+        ((5, 7), UNLIMITED),
+        ((5, resource.RLIM_INFINITY), UNLIMITED),
+    ],
+)
+def test_a_limit_that_is_raised_spoils_nothing_and_stays(
+    footing: Footing,
+    monkeypatch: pytest.MonkeyPatch,
+    before: tuple[int, int],
+    now: tuple[int, int],
+) -> None:
+    """A worker that was started while the disk was full, say, must not go back to that."""
+    footing.limits = [before] * len(footing.limits)
+    monkeypatch.setattr(resource, "getrlimit", lambda _: now)
+    set_anew: list[Any] = []
+    monkeypatch.setattr(resource, "setrlimit", lambda *values: set_anew.append(values))
+    assert footing.spoilt() is None
+    footing.mend()
+    assert set_anew == []
+
+
+@pytest.mark.parametrize(
+    ("before", "now"), [((5, 7), (4, 7)), ((5, 7), (5, 6)), (UNLIMITED, (5, 5))]
+)
+def test_a_limit_that_is_lowered_in_either_part_is_seen(
+    footing: Footing,
+    monkeypatch: pytest.MonkeyPatch,
+    before: tuple[int, int],
+    now: tuple[int, int],
+) -> None:
+    footing.limits = [before] * len(footing.limits)
+    monkeypatch.setattr(resource, "getrlimit", lambda _: now)
+    assert footing.spoilt() == Spoilt(LIMITS)
 
 
 def test_a_limit_below_its_copies_leaves_none(kept: None, monkeypatch: pytest.MonkeyPatch) -> None:
