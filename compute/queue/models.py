@@ -51,8 +51,9 @@ class JobQuerySet(models.QuerySet["Job"]):
         return list(self.unsettled().values_list("pk", "delivery"))
 
     def give_back(self) -> int:
-        """Put unsettled jobs up for every node again, at once; how many there were."""
-        return transitions.give_back(self.held())
+        """Put unsettled jobs, whose holder has ended, up for every node again, at once and first;
+        how many there were."""
+        return transitions.give_back(self.held(), first=True)
 
     def leave(self) -> int:
         """Put up for others, at once, what was claimed and not begun; how many."""

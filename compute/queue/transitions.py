@@ -143,18 +143,19 @@ def start_in_request(task_id: str) -> None:
 # --- and back ----------------------------------------------------------------------------
 
 
-def give_back(held: Collection[Held], pause: timedelta = timedelta()) -> int:
+def give_back(held: Collection[Held], pause: timedelta = timedelta(), first: bool = False) -> int:
     """queued or running → queued, for every node, after a pause; how many were still held so.
 
-    A worker that still runs one of them has lost it: its outcome won't count.
+    A worker that still runs one of them has lost it: its outcome won't count. What has had its turn
+    is to be claimed `first`, whoever's turn it is now.
     """
-    return engine().give_back(held, pause.total_seconds()) if held else 0
+    return engine().give_back(held, pause.total_seconds(), first=first) if held else 0
 
 
 def recover(queue: str, held: Collection[int] = ()) -> int:
     """running → queued where the lease of a task has ended, and due again where its pause has:
-    each at its old place in its flow. Not what the node's own workers have (`held`). An idle
-    worker does not wait for that.
+    the former to be claimed first, and each at its old place in its flow. Not what the node's own
+    workers have (`held`); how many. An idle worker does not wait for that.
     """
     lost, due = engine().recoverable(queue, held)
     return sum(engine().give_back(jobs, 0, lost=jobs is lost) for jobs in (lost, due) if jobs)

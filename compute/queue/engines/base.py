@@ -58,11 +58,11 @@ class Engine(Groups, Flows, Parts, ABC):
         `limit`, and set their jobs running, by `node` and `worker`.
 
         Those of the least served client's least served flow that is not paused, the oldest first;
-        `again_first` before these, and else behind, what has no turn: a lease or a pause has
-        ended, stock django-q2 or older code has queued it. What needs a slot only if it gets one:
-        it is claimed in its turn if `limited`, if nothing else waits if not, and never if None.
-        Each in one write, which touches no flow; with its payload; none that another claim holds,
-        and none of `held`, which the node knows to be at work, whatever a clock says.
+        `again_first` before these, and else behind, what has no turn: its holder, a lease or a
+        pause has ended, or stock django-q2 or older code has queued it. What needs a slot only if
+        it gets one: it is claimed in its turn if `limited`, if nothing else waits if not, and never
+        if None. Each in one write, which touches no flow; with its payload; none that another claim
+        holds, and none of `held`, which the node knows to be at work, whatever a clock says.
         """
         ways = [Way.LIMITED if limited else Way.FAIR]
         ways.insert(0 if again_first else 1, Way.AGAIN)
@@ -129,11 +129,13 @@ class Engine(Groups, Flows, Parts, ABC):
         """
 
     @abstractmethod
-    def give_back(self, held: Collection[Held], pause_s: float, lost: bool = False) -> int:
+    def give_back(
+        self, held: Collection[Held], pause_s: float, lost: bool = False, first: bool = False
+    ) -> int:
         """Queue jobs again that still are held as they were; how many.
 
-        They can be claimed when the pause is over, or at once if that is 0. The next to claim one
-        that is `lost` is told so.
+        They can be claimed when the pause is over; if that is 0 at once, in their turn, or before
+        it (`claim`) if they are to be `first` or are `lost`. Who claims a lost one is told so.
         """
 
     def count_death(self, task_id: str) -> None:

@@ -67,20 +67,22 @@ MORE = f"""
     AND NOT (SELECT paused OR kind_paused FROM queue_flow WHERE id = %(flow)s)
     ORDER BY job.flow_id, job.queue_id LIMIT %(limit)s
 """
-#: Packages without a turn, by an index that has nothing that merely waits: those whose lease or
-#: pause has ended, or that stock django-q2 has written. A task that has a line to wait in is put
-#: back into that (`Flows.recoverable`). And then what a server of the version before has queued.
+#: Packages without a turn, by an index that has nothing that merely waits: those that were given
+#: back by their holder's end, whose lease or pause has ended, or that stock django-q2 has written.
+#: A task that needs a slot, or is paused, is put back into its line (`Flows.recoverable`). And then
+#: what a server of the version before has queued.
 AGAIN = """
     SELECT * FROM (
         SELECT package.id, EXISTS (
-            SELECT 1 FROM queue_job WHERE queue_id = package.id AND state = 'running'
+            SELECT 1 FROM queue_job WHERE queue_id = package.id
+                AND (state = 'running' OR (state = 'queued' AND lock = {lost}))
         )
         FROM django_q_ormq AS package
         WHERE key = %(queue)s AND lock > '2001-01-01' AND lock <= {now} {others} AND NOT EXISTS (
             SELECT 1 FROM queue_job AS job LEFT JOIN queue_flow AS flow ON flow.id = job.flow_id
             WHERE job.queue_id = package.id
                 AND (at_once IS NOT NULL OR paused OR kind_paused
-                    OR (state = 'queued' AND due_at IS NULL))
+                    OR (state = 'queued' AND due_at IS NULL AND lock > {next}))
         )
         ORDER BY lock, package.id LIMIT %(limit)s {lock_package}
     ) AS again

@@ -21,6 +21,8 @@ Then = Callable[[], None] | None
 FREE = datetime(2000, 1, 1, tzinfo=UTC)
 #: The end of one that somebody has held, or might have: such a package is up again.
 UP = datetime(2002, 1, 1, tzinfo=UTC)
+#: The end of one that was given back by who knew that its holder had ended: it is up again, too.
+NEXT = datetime(2003, 1, 1, tzinfo=UTC)
 
 
 class Lease(NamedTuple):

@@ -152,6 +152,8 @@ class Head(ctypes.Structure):
         ("stopping", ctypes.c_int64),
         # Whether the reporter is to end when it has told of everything.
         ("closing", ctypes.c_int64),
+        # How often the guard has put up again what nobody held any more.
+        ("again", ctypes.c_int64),
         # Whether there are flows with a limit, as far as the guard knows.
         ("limited", ctypes.c_int64),
         # Whether an operator drains the node, or has paused its queue.
@@ -162,6 +164,7 @@ class Head(ctypes.Structure):
     starting: int
     stopping: int
     closing: int
+    again: int
     limited: int
     draining: int
     paused: int

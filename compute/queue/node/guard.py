@@ -162,6 +162,7 @@ class Guard:
                     seldom(log, "the database is away: %s", one_line(error))
                     return
                 log.exception("what worker %s ran can't be written down, its lease ends", dead.pid)
+            self.board.head.again += 1
             self.dead.pop(0)
 
     def take_over(self) -> None:

@@ -48,7 +48,8 @@ class Shares:
             charge(seconds)
             self.meter.clear()
         if time.monotonic() - self.looked > (LOOK_S if seconds else IDLE_LOOK_S):
-            look_after(self.board)
+            if look_after(self.board):
+                self.board.head.again += 1
             self.looked = time.monotonic()
         if time.monotonic() > self.strays_at:
             transitions.look_for_strays(Conf.CLUSTER_NAME)
@@ -63,14 +64,15 @@ def charge(seconds: dict[int, float]) -> None:
             engine().charge(Conf.CLUSTER_NAME, flow, spent)
 
 
-def look_after(board: Board) -> None:
-    """Put back in line what no claim takes over, and see to it that no flow is forgotten, and
-    none owed for when it needed nothing. Every node does so; once is as good as twice."""
-    transitions.recover(Conf.CLUSTER_NAME, board.held())
+def look_after(board: Board) -> int:
+    """Put up again what nobody holds any more, how much; and see to it that no flow is forgotten,
+    and none owed for when it needed nothing. Every node does so; once is as good as twice."""
+    count = transitions.recover(Conf.CLUSTER_NAME, board.held())
     with engine().turn():
         engine().lift(Conf.CLUSTER_NAME)
         engine().tidy(Conf.CLUSTER_NAME)
     board.head.limited = engine().has_limits(Conf.CLUSTER_NAME)
+    return count
 
 
 def patience(board: Board, most_s: float) -> float:

@@ -36,7 +36,7 @@ AWAY_S = 0.5
 #: worker that has had any is replaced, once, for the next one waits.
 AWAY_TRIES = 60
 
-#: Of so many claims one asks first for what is up again.
+#: Of so many claims one asks first for what has no turn.
 AGAIN_EACH = 4
 
 STOPS = (signal.SIGTERM, signal.SIGINT)
@@ -59,6 +59,8 @@ class Worker:
         self.reports = reports
         self.batch = Batch(self.slot, reports)
         self.begun = self.claims = 0
+        #: The guard's count of what it put up again, when all of that had been claimed.
+        self.again = 0
         self.away = 0
         #: Whether this process is to be replaced by a fresh one.
         self.spent = False
@@ -155,18 +157,22 @@ class Worker:
         self.batch.is_fresh = False
 
     def claim_next(self, ahead: bool = False) -> list[Claimed]:
-        """Now and then what is up again is asked for first: however much of it there is, as when
-        stock django-q2 has written it, it has no more than its part. Nothing that needs a slot is
-        claimed `ahead`."""
+        """Now and then what has no turn is asked for first: however much of it there is, as when
+        stock django-q2 has written it, it has no more than its part. What was interrupted has had
+        its turn: it is asked for until there is no more of it. Nothing that needs a slot is claimed
+        `ahead`."""
+        again = self.board.head.again
         claimed = transitions.claim(
             Conf.CLUSTER_NAME,
             1,
             self.node,
             self.board.held(),
-            again_first=self.claims % AGAIN_EACH == 0,
+            again_first=self.claims % AGAIN_EACH == 0 or again != self.again,
             limited=None if ahead else bool(self.board.head.limited),
         )
         self.claims += 1
+        if not any(lease.attempt > 1 for lease, _ in claimed):
+            self.again = again
         return [*claimed, *self.claim_more(claimed[0][0])] if claimed else []
 
     def claim_more(self, lease: Lease) -> list[Claimed]:

@@ -322,6 +322,44 @@ def test_what_was_lost_and_what_is_due_go_back_to_their_places(node: LocalNode) 
     assert Job.objects.get(pk=held["id"]).state == JobState.RUNNING
 
 
+@pytest.mark.parametrize("expired", [False, True])
+def test_what_was_interrupted_goes_before_those_whose_turn_it_is(
+    node: LocalNode, expired: bool
+) -> None:
+    ann = flow("ann", 3)
+    interrupted, left, _ = node.claim(3)
+    charge(ann, 100)
+    bob = flow("bob", 4)
+    Job.objects.filter(pk=left["id"]).leave()
+    if expired:
+        expire_leases()
+        assert transitions.recover(QUEUE) == 2
+    else:
+        Job.objects.filter(pk=interrupted["id"]).give_back()
+    assert claim_as(again_first=False) == (bob.pk, False), "not each time"
+    assert claim_as(again_first=True) == (ann.pk, expired)
+    assert claim_as(again_first=True) == ((ann if expired else bob).pk, expired)
+    assert claim_as(again_first=True) == (bob.pk, False), "what was left waits for its turn"
+
+
+def claim_as(again_first: bool) -> tuple[int, bool]:
+    """Which flow's task is claimed, and whether somebody has lost it."""
+    ((lease, _),) = transitions.claim(QUEUE, 1, None, again_first=again_first)
+    return lease.flow, lease.expired
+
+
+def test_what_was_interrupted_and_needs_a_slot_waits_in_line(node: LocalNode) -> None:
+    ann = flow("ann", 2, at_once=1)
+    interrupted = node.claim_one()
+    charge(ann, 100)
+    Job.objects.filter(pk=interrupted["id"]).give_back()
+    bob = flow("bob", 1)
+    assert claim_as(again_first=True)[0] == bob.pk
+    again = node.claim_one()
+    assert again["id"] == interrupted["id"]
+    assert again["ack_id"].is_limited
+
+
 def test_what_is_paused_is_not_taken_over_but_waits(node: LocalNode) -> None:
     flow("ann", 1)
     node.claim_one()

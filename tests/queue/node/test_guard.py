@@ -104,7 +104,9 @@ def test_what_can_be_written_of_several_dead_is_written_once(
     guard.bury()
     monkeypatch.setattr(JobQuerySet, "give_back", give_back)
     assert len(guard.dead) == 1
+    assert guard.board.head.again == 1
     guard.bury()
+    assert guard.board.head.again == 2, "the workers ask for them first"
     assert as_it_is(first) == (JobState.QUEUED, 1)
     assert second.pk in Job.objects.filter(state=JobState.QUEUED).values_list("pk", flat=True)
 

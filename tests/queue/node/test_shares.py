@@ -86,9 +86,11 @@ def test_it_looks_after_the_flows_more_often_while_it_works(shares: Shares, cloc
 def test_what_was_lost_waits_in_its_flow_again(shares: Shares, node: LocalNode) -> None:
     async_task(ADD, 1)
     node.claim_one()
+    assert shares.board.head.again == 0
     expire_leases()
     shares.turn()
     assert the_job().state == JobState.QUEUED
+    assert shares.board.head.again == 1, "the workers ask for it first"
 
 
 def test_what_its_own_workers_have_is_not_lost(shares: Shares, node: LocalNode) -> None:

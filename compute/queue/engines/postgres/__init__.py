@@ -17,7 +17,7 @@ from ..base import Engine
 from ..values import Entry, Held, Keys, Lease, Outcome, Share, Statement, Then, Values, Way
 from . import listening, prepared, sessions, several
 from .claims import take
-from .clock import LATER, NEVER, NOW, NOW_S, UP_AGAIN
+from .clock import LATER, NEVER, NOW, NOW_S, UP_AGAIN, UP_NEXT
 from .places import Places
 
 #: The code of the error of a server that can only be read.
@@ -171,10 +171,13 @@ class Postgres(Engine):
     def settle_done(self, outcomes: Sequence[Outcome], then: Then) -> set[str]:
         return several.settle(outcomes)
 
-    def give_back(self, held: Collection[Held], pause_s: float, lost: bool = False) -> int:
+    def give_back(
+        self, held: Collection[Held], pause_s: float, lost: bool = False, first: bool = False
+    ) -> int:
         ids, deliveries = [each[0] for each in held], [each[1] for each in held]
+        at_once = UP_AGAIN if lost else UP_NEXT if first else NEVER
         give = GIVE_BACK.format(
-            lock=LATER.format(float(pause_s)) if pause_s else UP_AGAIN if lost else NEVER,
+            lock=LATER.format(float(pause_s)) if pause_s else at_once,
             due=LATER.format(float(pause_s)) if pause_s else "NULL",
         )
         ((count, *_),) = sql.fetch(give, {"ids": ids, "deliveries": deliveries})

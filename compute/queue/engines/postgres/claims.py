@@ -9,7 +9,7 @@ from django.db import connection
 from .. import sql
 from ..values import Lease, Values, Way
 from . import prepared
-from .clock import LATER, NOW, NOW_S, UP_AGAIN
+from .clock import LATER, NOW, NOW_S, UP_AGAIN, UP_NEXT
 from .places import OF_FLOW, OF_LOCK, Places
 
 #: A flow at a time, in their order, until one has something: LATERAL goes by that. What is not
@@ -47,6 +47,8 @@ def ways(of_flow: str = "", of_lock: str = "") -> dict[Way, str]:
     place = of_flow.format(flow="flow.id")
     again = sql.AGAIN.format(
         now=NOW,
+        lost=UP_AGAIN,
+        next=UP_NEXT,
         others=f"AND package.id <> ALL(%(held)s::bigint[]) {of_lock}",
         waiting=sql.WAITING.format(flow="0") + of_flow.format(flow="0"),
         lock_package="FOR UPDATE OF package SKIP LOCKED",

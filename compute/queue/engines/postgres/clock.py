@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ..values import FREE, UP
+from ..values import FREE, NEXT, UP
 
 NOW = "statement_timestamp()"
 #: In seconds since 1970.
 NOW_S = "extract(epoch FROM clock_timestamp())::float8"
 #: So many seconds from now.
 LATER = f"{NOW} + make_interval(secs => {{}})"
-NEVER, UP_AGAIN = (f"'{time}'::timestamptz" for time in (FREE, UP))
+NEVER, UP_AGAIN, UP_NEXT = (f"'{time}'::timestamptz" for time in (FREE, UP, NEXT))

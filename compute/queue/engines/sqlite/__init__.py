@@ -12,7 +12,7 @@ from .. import sql
 from ..base import Engine
 from ..values import Entry, Held, Keys, Lease, Outcome, Share, Statement, Then, Values, Way
 from . import bell, claims, log, several
-from .clock import LATER, NEVER, NOW, NOW_S, UP_AGAIN
+from .clock import LATER, NEVER, NOW, NOW_S, UP_AGAIN, UP_NEXT
 from .turns import turn
 
 ITS_PACKAGE = sql.PACKAGE.format(lock=f"coalesce(%(due_at)s, {NEVER})")
@@ -138,8 +138,11 @@ class SQLite(Engine):
                 then()
         return settled
 
-    def give_back(self, held: Collection[Held], pause_s: float, lost: bool = False) -> int:
-        lock = LATER.format(pause_s) if pause_s else UP_AGAIN if lost else NEVER
+    def give_back(
+        self, held: Collection[Held], pause_s: float, lost: bool = False, first: bool = False
+    ) -> int:
+        at_once = UP_AGAIN if lost else UP_NEXT if first else NEVER
+        lock = LATER.format(pause_s) if pause_s else at_once
         give = GIVE_BACK.format(due=lock if pause_s else "NULL")
         with turn():
             given = [id_ for (id_,) in sql.fetch(give, [json.dumps(list(held))])]

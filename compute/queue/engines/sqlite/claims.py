@@ -9,7 +9,7 @@ from django.db import connection
 
 from .. import sql
 from ..values import Lease, Values, Way
-from .clock import LATER, NOW, NOW_S, UP_AGAIN
+from .clock import LATER, NOW, NOW_S, UP_AGAIN, UP_NEXT
 from .turns import turn
 
 WAITING = sql.WAITING.format(flow="flow.id")
@@ -32,6 +32,8 @@ WAYS = {
     Way.AGAIN: "SELECT *, 0 FROM ({})".format(
         sql.AGAIN.format(
             now=NOW,
+            lost=UP_AGAIN,
+            next=UP_NEXT,
             others="",
             waiting=sql.WAITING.format(flow="0"),
             lock_package="",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ..values import FREE, UP
+from ..values import FREE, NEXT, UP
 
 NOW = "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now')"
 #: In seconds since 1970.
 NOW_S = "((julianday('now') - 2440587.5) * 86400)"
 #: So many seconds from now.
 LATER = "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now', {} || ' seconds')"
-NEVER, UP_AGAIN = (f"'{time.replace(tzinfo=None)}'" for time in (FREE, UP))
+NEVER, UP_AGAIN, UP_NEXT = (f"'{time.replace(tzinfo=None)}'" for time in (FREE, UP, NEXT))
