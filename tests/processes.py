@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 def wait_until(
-    condition: Callable[[], T | Literal[False] | None], seconds: float = 30, what: str = ""
+    condition: Callable[[], T | Literal[False] | None], seconds: float = 60, what: str = ""
 ) -> T:
     """What `condition` returns once it is true; fails when it isn't within `seconds`."""
     deadline = time.monotonic() + seconds
@@ -177,7 +177,7 @@ class Process:
     def text(self) -> str:
         return self.output.read_text(errors="replace")
 
-    def wait_for_output(self, pattern: str, seconds: float = 30) -> re.Match[str]:
+    def wait_for_output(self, pattern: str, seconds: float = 60) -> re.Match[str]:
         def found() -> re.Match[str] | None:
             match = re.search(pattern, self.text())
             if match is None and self.popen.poll() is not None:

@@ -18,6 +18,9 @@ from tests.selection import chromium
 
 #: A machine that runs five tests at once answers later than Playwright expects by itself, 5 s.
 expect.set_options(timeout=20_000)
+#: For what workers have to do first, however slow it is beside others: a run of 400 million took
+#: from ten seconds to more than ninety.
+WORK_MS = 300_000
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ from compute.queue.models import Job, Node
 from compute.shapes import Series
 from tests import recipes
 from tests.browser.accounts import make_boss, sign_in
-from tests.browser.conftest import Watched
+from tests.browser.conftest import WORK_MS, Watched
 from tests.conftest import run_jobs, started
 from tests.processes import Processes
 from tests.web.pages.kept import run_with
@@ -245,7 +245,7 @@ def test_times_are_those_of_the_readers_place(
     # And in what comes later.
     page.goto(site)
     run_at(datetime.fromisoformat("2026-11-05T21:30:00+00:00"))
-    expect(page.get_by_text("2026-11-06 03:00:00", exact=True).first).to_be_visible(timeout=15_000)
+    expect(page.get_by_text("2026-11-06 03:00:00", exact=True).first).to_be_visible(timeout=WORK_MS)
     page.context.close()
 
 

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.accounts import make_boss, sign_in
-from tests.browser.conftest import Watched
+from tests.browser.conftest import WORK_MS, Watched
 from tests.processes import Processes
 
 pytestmark = pytest.mark.browser
@@ -32,10 +32,10 @@ def test_a_newcomer_starts_a_run_and_follows_it_to_its_total(
     page.get_by_role("button", name="Split sum").click()
     expect(page).to_have_url(re.compile(r"/split-sum-check/\?task_id=[0-9a-f]{32}$"))
     expect(page.get_by_text(re.compile(r"^[12]\d of 40 chunks done$"))).to_be_visible(
-        timeout=60_000
+        timeout=WORK_MS
     )
     pictures("run")
-    expect(page.get_by_text("80,000,000,200,000,000")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("80,000,000,200,000,000")).to_be_visible(timeout=WORK_MS)
     expect(page.get_by_text("40 of 40 chunks done")).to_be_visible()
 
     # Ended, it asks no more.
@@ -84,7 +84,7 @@ def test_staff_finds_the_traceback_of_a_failed_run_and_retries_it(
     page.goto(site)
     page.get_by_label("n", exact=True).fill("2000000")
     page.get_by_role("button", name="Sum with a bug").click()  # a POST with a session
-    expect(page.get_by_role("alert")).to_contain_text("TypeError", timeout=30_000)
+    expect(page.get_by_role("alert")).to_contain_text("TypeError", timeout=WORK_MS)
     page.get_by_role("link", name="get_sum_buggy(2000000)").click()
     expect(page.get_by_text("Traceback (most recent call last)")).to_be_visible()
 

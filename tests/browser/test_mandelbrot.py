@@ -11,7 +11,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from compute.models import Run
-from tests.browser.conftest import Watched
+from tests.browser.conftest import WORK_MS, Watched
 from tests.processes import Processes, wait_until
 
 pytestmark = pytest.mark.browser
@@ -40,11 +40,11 @@ def test_it_fills_in_and_one_clicks_into_it(
     page.get_by_label("Chunk size").fill("103")
     page.get_by_role("button", name="Start").click()
     so_far = page.get_by_role("heading", name=re.compile(r"So far: [23]\d of 40 chunks"))
-    expect(so_far).to_be_visible(timeout=120_000)
+    expect(so_far).to_be_visible(timeout=WORK_MS)
     wait_until(lambda: shown(page))
     pictures("mandelbrot")
 
-    expect(page.get_by_text("40 of 40 chunks done")).to_be_visible(timeout=240_000)
+    expect(page.get_by_text("40 of 40 chunks done")).to_be_visible(timeout=WORK_MS)
     expect(so_far).to_be_hidden()
     wait_until(lambda: shown(page))
     assert Axe().run(page).violations_count == 0
@@ -70,13 +70,13 @@ def test_it_needs_no_javascript_and_no_mouse(processes: Processes, browser: Brow
     page.goto(f"{site}/compute/mandelbrot/?x=-1&y=0.25&width=0.5&pixels=64&iterations=50")
     page.get_by_role("button", name="Start").click()
     picture = page.locator("input[type=image]:visible")
-    expect(picture).to_have_attribute("name", "at-280x280", timeout=60_000)
+    expect(picture).to_have_attribute("name", "at-280x280", timeout=WORK_MS)
     picture.click(position={"x": 280 * 3 / 4, "y": 280 / 4})
     expect(page).to_have_title(re.compile("× 24"))
     run = Run.objects.latest("pk")
     assert float(run.parameters["x"]) == pytest.approx(-0.875, abs=0.003)
     assert float(run.parameters["y"]) == pytest.approx(0.375, abs=0.003)
-    expect(picture).to_be_visible(timeout=60_000)
+    expect(picture).to_be_visible(timeout=WORK_MS)
     picture.press("Enter")  # its middle
     expect(page).to_have_title(re.compile("× 96"))
     assert Run.objects.latest("pk").parameters["x"] == run.parameters["x"]

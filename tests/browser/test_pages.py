@@ -18,7 +18,7 @@ from compute.models.plans import run_of
 from compute.queue.fanout import async_iter
 from compute.queue.models import Job, Node
 from tests.browser.accounts import make_boss, sign_in
-from tests.browser.conftest import Watched
+from tests.browser.conftest import WORK_MS, Watched
 from tests.conftest import run_queued
 from tests.processes import Processes, wait_until
 
@@ -105,7 +105,7 @@ def test_a_failed_run_tells_staff_why_and_is_retried(
     group = async_iter("tests.queue.functions.size_of", names, task_name="sizes of files")
     run = run_of(group, SUM, {"n": 30}, chunk_size=1, chunks=30)
     page.goto(site + run.get_absolute_url())
-    expect(page.get_by_role("alert")).to_contain_text("1 of 30 chunks failed", timeout=30_000)
+    expect(page.get_by_role("alert")).to_contain_text("1 of 30 chunks failed", timeout=WORK_MS)
     expect(page.get_by_text("29 of 30 chunks done, 1 failed")).to_be_visible()
     expect(page.get_by_text("Called with ('day-30')")).to_be_visible()
     pictures("run-failed")
@@ -113,7 +113,7 @@ def test_a_failed_run_tells_staff_why_and_is_retried(
     expect(page.get_by_text("Traceback (most recent call last)")).to_be_visible()
     tmp_path.joinpath("day-30").write_text("1234")
     page.get_by_role("button", name="Retry failed chunks").click()
-    expect(page.get_by_text("30 of 30 chunks done")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("30 of 30 chunks done")).to_be_visible(timeout=WORK_MS)
     expect(page.get_by_text("120", exact=True)).to_be_visible()
     expect(page.get_by_role("button", name="Retry failed chunks")).to_be_hidden()
     # What ended while it was looked at has the buttons of one that has ended, unasked.
@@ -128,8 +128,8 @@ def test_chunk_sizes_are_tried_by_one_press(
     page.goto(f"{site}/compute/sum/chunk-sizes/")
     page.get_by_label("n", exact=True).fill("30000000")
     page.get_by_role("button", name="Try several sizes").click()
-    expect(page.get_by_text(re.compile(r"^[2-6] of 7 sizes tried"))).to_be_visible(timeout=60_000)
-    expect(page.get_by_role("row")).to_have_count(8, timeout=120_000)
+    expect(page.get_by_text(re.compile(r"^[2-6] of 7 sizes tried"))).to_be_visible(timeout=WORK_MS)
+    expect(page.get_by_role("row")).to_have_count(8, timeout=WORK_MS)
     expect(page.get_by_text("sizes tried")).to_be_hidden(timeout=10_000)
     pictures("chunk-sizes")
     page.get_by_role("link", name=re.compile(r"^Chunks of 30,000,000:")).click()

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
 from compute.models import Run, Upload
-from tests.browser.conftest import Watched
+from tests.browser.conftest import WORK_MS, Watched
 from tests.processes import Processes
 from tests.uploads.data import csv, totals
 
@@ -35,7 +35,7 @@ def file(tmp_path: Path) -> Path:
 
 def sums_are_right(page: Page) -> None:
     for total in totals(ROWS):
-        expect(page.locator("#run")).to_contain_text(str(total), timeout=60_000)
+        expect(page.locator("#run")).to_contain_text(str(total), timeout=WORK_MS)
     assert b"".join(Upload.objects.get().content.read()) == csv(ROWS)
 
 
@@ -72,7 +72,7 @@ def test_a_file_goes_in_over_a_line_that_is_cut(
 
 
 def last_run(page: Page) -> str:
-    page.wait_for_url("**/check/**", timeout=60_000)
+    page.wait_for_url("**/check/**", timeout=WORK_MS)
     return Run.objects.latest("id").task_id
 
 
