@@ -16,7 +16,7 @@ from django.db.models import TextChoices
 
 from .defaults import settings
 from .engines import Lease, Share, engine
-from .engines.values import Entry, Held, Outcome, Then, Values
+from .engines.values import FREE, NEXT, UP, Entry, Held, Outcome, Then, Values
 
 T = TypeVar("T")
 
@@ -86,6 +86,7 @@ def claim(
     held: Collection[int] = (),
     *,
     again_first: bool = True,
+    interrupted: bool = False,
     limited: bool | None = True,
 ) -> list[tuple[Lease, str]]:
     """queued → running, and running → running where a lease has ended: what is next in a queue
@@ -101,6 +102,7 @@ def claim(
         lease_s=settings.Q_LEASE,
         held=list(held),
         again_first=again_first,
+        interrupted=interrupted,
         limited=limited,
     )
 
@@ -149,7 +151,8 @@ def give_back(held: Collection[Held], pause: timedelta = timedelta(), first: boo
     A worker that still runs one of them has lost it: its outcome won't count. What has had its turn
     is to be claimed `first`, whoever's turn it is now.
     """
-    return engine().give_back(held, pause.total_seconds(), first=first) if held else 0
+    up = NEXT if first else FREE
+    return engine().give_back(held, pause.total_seconds(), up) if held else 0
 
 
 def recover(queue: str, held: Collection[int] = ()) -> int:
@@ -158,7 +161,7 @@ def recover(queue: str, held: Collection[int] = ()) -> int:
     workers have (`held`); how many. An idle worker does not wait for that.
     """
     lost, due = engine().recoverable(queue, held)
-    return sum(engine().give_back(jobs, 0, lost=jobs is lost) for jobs in (lost, due) if jobs)
+    return sum(engine().give_back(jobs, 0, up) for jobs, up in ((lost, UP), (due, FREE)) if jobs)
 
 
 def look_for_strays(queue: str) -> int:

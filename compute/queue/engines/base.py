@@ -16,13 +16,14 @@ from typing import Any
 from django.db import Error, InterfaceError, OperationalError, connection
 
 from . import sql
+from .counts import Counts
 from .flows import Flows
 from .groups import Groups
 from .parts import Parts
-from .values import UP, Entry, Held, Keys, Lease, Outcome, Share, Statement, Then, Values, Way
+from .values import FREE, UP, Entry, Held, Keys, Lease, Outcome, Share, Statement, Then, Values, Way
 
 
-class Engine(Groups, Flows, Parts, ABC):
+class Engine(Groups, Flows, Counts, Parts, ABC):
     """All that a database is asked to do. A write stands whole or not at all, is a part of the
     caller's transaction if there is one, and its commit wakes the nodes if it frees work."""
 
@@ -52,21 +53,22 @@ class Engine(Groups, Flows, Parts, ABC):
         """
 
     def claim(
-        self, *, again_first: bool, limited: bool | None, **claim: Any
+        self, *, again_first: bool, limited: bool | None, interrupted: bool = False, **claim: Any
     ) -> list[tuple[Lease, str]]:
         """Lease free packages of a `queue` for `lease_s` seconds on the database's clock, at most
         `limit`, and set their jobs running, by `node` and `worker`.
 
-        Those of the least served client's least served flow that is not paused, the oldest first;
-        `again_first` before these, and else behind, what has no turn: its holder, a lease or a
-        pause has ended, or stock django-q2 or older code has queued it. What needs a slot only if
-        it gets one: it is claimed in its turn if `limited`, if nothing else waits if not, and never
+        The oldest of the least served client's least served flow that is not paused; and what has
+        no turn, before these if `again_first`: its holder, a lease or a pause has ended, or stock
+        django-q2 or older code has queued it. What needs a slot only if one is free: in its turn
+        if `limited`, and before all if it was `interrupted`; when nothing else waits if not; never
         if None. Each in one write, which touches no flow; with its payload; none that another claim
-        holds, and none of `held`, which the node knows to be at work, whatever a clock says.
+        holds, or of `held`, which the node knows to be at work, whatever a clock says.
         """
         ways = [Way.LIMITED if limited else Way.FAIR]
         ways.insert(0 if again_first else 1, Way.AGAIN)
-        ways += [Way.LIMITED] if limited is False else []
+        ways = [Way.INTERRUPTED] * bool(interrupted and limited) + ways
+        ways += [Way.LIMITED] * (limited is False)
         claimed: list[tuple[Lease, str]] = []
         for way in ways:
             if left := claim["limit"] - len(claimed):
@@ -129,13 +131,11 @@ class Engine(Groups, Flows, Parts, ABC):
         """
 
     @abstractmethod
-    def give_back(
-        self, held: Collection[Held], pause_s: float, lost: bool = False, first: bool = False
-    ) -> int:
+    def give_back(self, held: Collection[Held], pause_s: float, up: datetime = FREE) -> int:
         """Queue jobs again that still are held as they were; how many.
 
-        They can be claimed when the pause is over; if that is 0 at once, in their turn, or before
-        it (`claim`) if they are to be `first` or are `lost`. Who claims a lost one is told so.
+        They can be claimed when the pause is over; if that is 0 at once, in their turn, or, if they
+        are `up` as `NEXT` or `UP` says, before it (`claim`); the latter tells who claims them.
         """
 
     def count_death(self, task_id: str) -> None:
@@ -201,15 +201,6 @@ class Engine(Groups, Flows, Parts, ABC):
         chosen, keys = self.among('"group"', groups)
         ended = sql.ENDED.format(chosen=chosen, lock=self.SKIP_LOCKED)
         return Counter(group for (group,) in sql.fetch(ended, [keys, self.moment(before)]))
-
-    def add_counts(self, counts: Sequence[tuple[str, str, float]]) -> None:
-        """Add to the running counts, by function and kind."""
-        add = sql.COUNT.format(rows=", ".join(["(%s, %s, %s)"] * len(counts)))
-        with self.turn():
-            sql.execute(add, [value for count in counts for value in count])
-
-    def counts(self) -> sql.Rows:
-        return sql.fetch("SELECT func, kind, value FROM queue_tally ORDER BY func, kind")
 
     def is_away(self, error: Error) -> bool:
         """Whether it did not answer, or does not write now, so that waiting may help."""

@@ -69,8 +69,8 @@ MORE = f"""
 """
 #: Packages without a turn, by an index that has nothing that merely waits: those that were given
 #: back by their holder's end, whose lease or pause has ended, or that stock django-q2 has written.
-#: A task that needs a slot, or is paused, is put back into its line (`Flows.recoverable`). And then
-#: what a server of the version before has queued.
+#: A task that needs a slot, or is paused, is put back into its line (`Flows.recoverable`). And what
+#: a server of the version before has queued.
 AGAIN = """
     SELECT * FROM (
         SELECT package.id, EXISTS (
@@ -90,6 +90,16 @@ AGAIN = """
         SELECT job.queue_id, false FROM queue_job AS job
         WHERE {waiting} ORDER BY job.flow_id, job.queue_id LIMIT %(limit)s {lock_job}
     ) AS older
+    LIMIT %(limit)s
+"""
+#: What was interrupted and needs a slot.
+INTERRUPTED = """
+    SELECT {columns} FROM django_q_ormq AS package
+    JOIN queue_job AS waiting ON waiting.queue_id = package.id
+    JOIN queue_flow AS flow ON flow.id = waiting.flow_id {locked}
+    WHERE package.key = %(queue)s AND lock > '2001-01-01' AND lock <= {next}
+        AND waiting.state = 'queued' AND waiting.due_at IS NULL
+        AND at_once IS NOT NULL AND NOT (paused OR kind_paused) {which}
     LIMIT %(limit)s
 """
 #: Packages that wait in no line: of no job, or of one that has settled.
@@ -200,11 +210,6 @@ RECORDS = "DELETE FROM django_q_task WHERE NOT success AND {chosen}"
 ENDED = """
     SELECT "group" FROM queue_job
     WHERE {chosen} AND finished_at < %s AND state NOT IN ('queued', 'running') {lock}
-"""
-
-COUNT = """
-    INSERT INTO queue_tally (func, kind, value) VALUES {rows}
-    ON CONFLICT (func, kind) DO UPDATE SET value = queue_tally.value + excluded.value
 """
 
 

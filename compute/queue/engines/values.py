@@ -44,12 +44,13 @@ class Lease(NamedTuple):
 
 class Way(Enum):
     """How a claim finds packages: of flows in their turn, without those that need a slot or with
-    them; more of one flow; and those that have no turn."""
+    them; more of one flow; those that have no turn; and such as need a slot."""
 
     FAIR = auto()
     LIMITED = auto()
     MORE = auto()
     AGAIN = auto()
+    INTERRUPTED = auto()
 
 
 class Outcome(NamedTuple):

@@ -153,8 +153,7 @@ class Guard:
 
     def bury(self) -> None:
         """Write down what dead workers ran; while the database is away, later."""
-        while self.dead:
-            dead = self.dead[0]
+        for dead in list(self.dead):
             try:
                 dead.bury(self.node, self.reports)
             except Exception as error:
@@ -163,7 +162,7 @@ class Guard:
                     return
                 log.exception("what worker %s ran can't be written down, its lease ends", dead.pid)
             self.board.head.again += 1
-            self.dead.pop(0)
+            self.dead.remove(dead)
 
     def take_over(self) -> None:
         """Write what workers keep that have come to a task that takes long."""

@@ -13,7 +13,7 @@ from django_q.conf import Conf
 from django_q.signals import post_spawn
 from django_q.utils import close_old_django_connections
 
-from .. import kernel, transitions
+from .. import kernel
 from ..away import is_away
 from ..defaults import settings
 from ..engines import Lease
@@ -24,6 +24,7 @@ from .attempt import Attempt
 from .batch import REST_S, Batch, Claimed
 from .board import Board
 from .channels import SLOW_POLL_S, Bell, Reports
+from .claims import Claims
 from .footing import Footing
 from .reading import admitted, read
 from .shares import patience
@@ -35,9 +36,6 @@ AWAY_S = 0.5
 #: So many looks later it may be a task's doing, as when that has left a thousand files open: a
 #: worker that has had any is replaced, once, for the next one waits.
 AWAY_TRIES = 60
-
-#: Of so many claims one asks first for what has no turn.
-AGAIN_EACH = 4
 
 STOPS = (signal.SIGTERM, signal.SIGINT)
 
@@ -58,10 +56,8 @@ class Worker:
         self.bell = bell
         self.reports = reports
         self.batch = Batch(self.slot, reports)
-        self.begun = self.claims = 0
-        #: The guard's count of what it put up again, when all of that had been claimed.
-        self.again = 0
-        self.away = 0
+        self.claims = Claims(node, board)
+        self.begun = self.away = 0
         #: Whether this process is to be replaced by a fresh one.
         self.spent = False
         #: Processes that were there before any task.
@@ -157,38 +153,15 @@ class Worker:
         self.batch.is_fresh = False
 
     def claim_next(self, ahead: bool = False) -> list[Claimed]:
-        """Now and then what has no turn is asked for first: however much of it there is, as when
-        stock django-q2 has written it, it has no more than its part. What was interrupted has had
-        its turn: it is asked for until there is no more of it. Nothing that needs a slot is claimed
-        `ahead`."""
-        again = self.board.head.again
-        claimed = transitions.claim(
-            Conf.CLUSTER_NAME,
-            1,
-            self.node,
-            self.board.held(),
-            again_first=self.claims % AGAIN_EACH == 0 or again != self.again,
-            limited=None if ahead else bool(self.board.head.limited),
-        )
-        self.claims += 1
-        if not any(lease.attempt > 1 for lease, _ in claimed):
-            self.again = again
+        """The next task, and with it more of its flow that are worth it, if no worker waits."""
+        claimed = self.claims.next(ahead)
         return [*claimed, *self.claim_more(claimed[0][0])] if claimed else []
 
     def claim_more(self, lease: Lease) -> list[Claimed]:
-        """Tasks of the same flow that are worth to be claimed together, if no worker waits."""
         more = self.batch.size(lease) - 1
         if Conf.RECYCLE > 0:
             more = min(more, Conf.RECYCLE - self.begun - 1)
-        if more < 1 or self.board.waiting:
-            return []
-        held, queue = self.board.held(), Conf.CLUSTER_NAME
-        try:
-            return transitions.claim_more(queue, more, self.node, held, lease.flow)
-        except Error:  # what was claimed first is to be run; if the database is away, it will show
-            if connection.in_atomic_block:
-                raise
-            return []
+        return self.claims.more(more, lease.flow) if more > 0 and not self.board.waiting else []
 
     def claim_ahead(self) -> None:
         """Claim what comes next, too, in the transaction that settles the last of a batch.

@@ -467,12 +467,6 @@ def test_what_has_ended_is_counted_by_group() -> None:
         assert engine().lock_ended(["a", "b"], now) == Counter(a=2)
 
 
-def test_counts_add_up() -> None:
-    for _ in range(2):
-        engine().add_counts([("f", "done", 1), ("f", "seconds", 0.5), ("g", "done", 2)])
-    assert engine().counts() == [("f", "done", 2), ("f", "seconds", 1), ("g", "done", 4)]
-
-
 def test_free_is_older_than_any_clock() -> None:
     enter()
     assert not OrmQ.objects.filter(lock__gt=Now() - timedelta(days=365)).exists()

@@ -344,20 +344,48 @@ def test_what_was_interrupted_goes_before_those_whose_turn_it_is(
 
 def claim_as(again_first: bool) -> tuple[int, bool]:
     """Which flow's task is claimed, and whether somebody has lost it."""
-    ((lease, _),) = transitions.claim(QUEUE, 1, None, again_first=again_first)
+    ((lease, _),) = transitions.claim(
+        QUEUE, 1, None, again_first=again_first, interrupted=again_first
+    )
     return lease.flow, lease.expired
 
 
-def test_what_was_interrupted_and_needs_a_slot_waits_in_line(node: LocalNode) -> None:
-    ann = flow("ann", 2, at_once=1)
-    interrupted = node.claim_one()
+@pytest.mark.parametrize("expired", [False, True])
+def test_what_was_interrupted_and_needs_a_slot_gets_the_first_that_is_free(
+    node: LocalNode, expired: bool
+) -> None:
+    ann = flow("ann", 4, at_once=2)
+    interrupted, other = node.claim_one(), node.claim_one()
     charge(ann, 100)
+    bob = flow("bob", 3)
+    if expired:
+        expire_leases()
+        Job.objects.filter(pk=other["id"]).leave()
+        assert transitions.recover(QUEUE) == 1
+    else:
+        Job.objects.filter(pk=interrupted["id"]).give_back()
+    Slot.objects.filter(number=0).update(until=Now() + timedelta(seconds=100))
+    Slot.objects.filter(number=1).update(until=Now() + timedelta(seconds=100))
+    assert claim_as(again_first=True) == (bob.pk, False), "no slot is free"
+    Slot.objects.filter(number=1).update(until=Now())
+    assert claim_as(again_first=False) == (bob.pk, False), "not each time"
+    ((lease, _),) = transitions.claim(QUEUE, 1, None, interrupted=True)
+    assert (lease.queue_id, lease.expired) == (interrupted["ack_id"].queue_id, expired)
+    assert lease.is_limited
+    assert Slot.objects.get(queue_id=lease.queue_id).number == 1
+    Slot.objects.filter(number=0).update(until=Now())
+    assert claim_as(again_first=True) == (bob.pk, False), "the others wait for their turn"
+
+
+def test_what_was_interrupted_and_is_paused_waits(node: LocalNode) -> None:
+    flow("ann", 2, at_once=1)
+    interrupted = node.claim_one()
     Job.objects.filter(pk=interrupted["id"]).give_back()
-    bob = flow("bob", 1)
-    assert claim_as(again_first=True)[0] == bob.pk
-    again = node.claim_one()
-    assert again["id"] == interrupted["id"]
-    assert again["ack_id"].is_limited
+    Flow.objects.all().pause()
+    assert transitions.claim(QUEUE, 1, None, interrupted=True) == []
+    Flow.objects.all().resume()
+    ((lease, _),) = transitions.claim(QUEUE, 1, None, interrupted=True)
+    assert lease.queue_id == interrupted["ack_id"].queue_id
 
 
 def test_what_is_paused_is_not_taken_over_but_waits(node: LocalNode) -> None:

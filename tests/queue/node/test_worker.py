@@ -39,33 +39,6 @@ def told(worker: Worker) -> list[dict[str, object]]:
     return worker.reports.collect(until=0, patience_s=0)
 
 
-def test_what_the_guard_has_put_up_again_is_asked_for_first_until_there_is_no_more(
-    worker: Worker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[bool] = []
-    claim = transitions.claim
-
-    def noted(*args: Any, again_first: bool, **options: Any) -> list[tuple[Lease, str]]:
-        asked.append(again_first)
-        return claim(*args, again_first=again_first, **options)
-
-    monkeypatch.setattr(transitions, "claim", noted)
-    worker.claims = 1  # none of those that ask first in any case
-    for i in range(6):
-        async_task(ADD, i)
-    for _ in range(2):
-        worker.claim_next()
-        worker.claims = 1
-    interrupted = Job.objects.order_by("queue_id")[:2]
-    Job.objects.filter(pk__in=list(interrupted.values_list("pk", flat=True))).give_back()
-    worker.board.head.again += 1
-    for _ in range(4):
-        worker.claim_next()
-        worker.claims = 1
-    assert asked == [False, False, True, True, True, False]
-    assert list(interrupted.values_list("attempt", flat=True)) == [2, 2]
-
-
 # --- a task ---------------------------------------------------------------------------
 
 

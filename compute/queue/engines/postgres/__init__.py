@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 from django.db import Error, connection
 
 from .. import sql
 from ..base import Engine
-from ..values import Entry, Held, Keys, Lease, Outcome, Share, Statement, Then, Values, Way
+from ..values import FREE, Entry, Held, Keys, Lease, Outcome, Share, Statement, Then, Values, Way
 from . import listening, prepared, sessions, several
 from .claims import take
-from .clock import LATER, NEVER, NOW, NOW_S, UP_AGAIN, UP_NEXT
+from .clock import LATER, NEVER, NOW, NOW_S, PAST, UP_AGAIN
 from .places import Places
 
 #: The code of the error of a server that can only be read.
@@ -171,13 +172,10 @@ class Postgres(Engine):
     def settle_done(self, outcomes: Sequence[Outcome], then: Then) -> set[str]:
         return several.settle(outcomes)
 
-    def give_back(
-        self, held: Collection[Held], pause_s: float, lost: bool = False, first: bool = False
-    ) -> int:
+    def give_back(self, held: Collection[Held], pause_s: float, up: datetime = FREE) -> int:
         ids, deliveries = [each[0] for each in held], [each[1] for each in held]
-        at_once = UP_AGAIN if lost else UP_NEXT if first else NEVER
         give = GIVE_BACK.format(
-            lock=LATER.format(float(pause_s)) if pause_s else at_once,
+            lock=LATER.format(float(pause_s)) if pause_s else PAST[up],
             due=LATER.format(float(pause_s)) if pause_s else "NULL",
         )
         ((count, *_),) = sql.fetch(give, {"ids": ids, "deliveries": deliveries})

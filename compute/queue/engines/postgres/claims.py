@@ -27,6 +27,18 @@ SLOTS_TAKEN = f"""
     LEFT JOIN LATERAL ({sql.FREE_SLOT.format(now=NOW)} FOR UPDATE SKIP LOCKED) AS slot
     ON at_once IS NOT NULL
 """
+INTERRUPTED = sql.INTERRUPTED.format(
+    columns="job.queue_id, slot.id",
+    locked=f"""
+        CROSS JOIN LATERAL ({sql.FREE_SLOT.format(now=NOW)} FOR UPDATE SKIP LOCKED) AS slot
+        CROSS JOIN LATERAL (
+            SELECT queue_id FROM queue_job AS job WHERE job.task_id = waiting.task_id
+                AND state = 'queued' AND due_at IS NULL FOR UPDATE SKIP LOCKED
+        ) AS job
+    """,
+    next=UP_NEXT,
+    which="",
+)
 #: A subquery sees a package as it was before.
 CLAIM = f"""
     WITH free ({{columns}}) AS MATERIALIZED ({{found}}),
@@ -63,6 +75,15 @@ def ways(of_flow: str = "", of_lock: str = "") -> dict[Way, str]:
         limit="%(limit)s",
         where="",
     )
+    with_slots = {
+        "columns": "id, slot",
+        "lost": RECOVERED,
+        "slot": "slot IS NOT NULL",
+        "slotted": f""", slotted AS (
+            UPDATE queue_slot SET until = {LATER.format("%(lease_s)s")}, queue_id = free.id
+            FROM free WHERE slot = queue_slot.id
+        )""",
+    }
     limited = FAIR.format(
         which="",
         columns=", at_once, pool",
@@ -72,21 +93,12 @@ def ways(of_flow: str = "", of_lock: str = "") -> dict[Way, str]:
         limit="CASE WHEN at_once IS NULL THEN %(limit)s ELSE 1 END",
         where="WHERE at_once IS NULL OR slot.id IS NOT NULL",
     )
-    slotted = f""", slotted AS (
-        UPDATE queue_slot SET until = {LATER.format("%(lease_s)s")}, queue_id = free.id
-        FROM free WHERE slot = queue_slot.id
-    )"""
     return {
         Way.FAIR: CLAIM.format(
             found=fair, columns="id, slot", slotted="", lost=RECOVERED, slot="false"
         ),
-        Way.LIMITED: CLAIM.format(
-            found=limited,
-            columns="id, slot",
-            slotted=slotted,
-            lost=RECOVERED,
-            slot="slot IS NOT NULL",
-        ),
+        Way.LIMITED: CLAIM.format(found=limited, **with_slots),
+        Way.INTERRUPTED: CLAIM.format(found=INTERRUPTED, **with_slots),
         Way.MORE: CLAIM.format(
             found=sql.MORE.format(place=of_flow.format(flow="%(flow)s")) + "FOR UPDATE SKIP LOCKED",
             columns="id",
@@ -120,7 +132,7 @@ def take(way: Way, claim: Values, places: Places) -> list[tuple[Lease, str]]:
     values = {
         **claim,
         "held": f"{{{','.join(map(str, claim['held']))}}}",  # of one type, however large they are
-        "lazy": alone and way is not Way.LIMITED,
+        "lazy": alone and way not in (Way.LIMITED, Way.INTERRUPTED),
         **(place._asdict() if place else {}),
     }
     began = time.monotonic()

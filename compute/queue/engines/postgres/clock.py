@@ -9,4 +9,6 @@ NOW = "statement_timestamp()"
 NOW_S = "extract(epoch FROM clock_timestamp())::float8"
 #: So many seconds from now.
 LATER = f"{NOW} + make_interval(secs => {{}})"
-NEVER, UP_AGAIN, UP_NEXT = (f"'{time}'::timestamptz" for time in (FREE, UP, NEXT))
+#: Times past, for the ends of leases.
+PAST = {time: f"'{time}'::timestamptz" for time in (FREE, UP, NEXT)}
+NEVER, UP_AGAIN, UP_NEXT = PAST.values()

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from typing import Any
 
 from django.db import connection
 
 from .. import sql
 from ..base import Engine
-from ..values import Entry, Held, Keys, Lease, Outcome, Share, Statement, Then, Values, Way
+from ..values import FREE, Entry, Held, Keys, Lease, Outcome, Share, Statement, Then, Values, Way
 from . import bell, claims, log, several
-from .clock import LATER, NEVER, NOW, NOW_S, UP_AGAIN, UP_NEXT
+from .clock import LATER, NEVER, NOW, NOW_S, PAST, UP_AGAIN
 from .turns import turn
 
 ITS_PACKAGE = sql.PACKAGE.format(lock=f"coalesce(%(due_at)s, {NEVER})")
@@ -138,11 +139,8 @@ class SQLite(Engine):
                 then()
         return settled
 
-    def give_back(
-        self, held: Collection[Held], pause_s: float, lost: bool = False, first: bool = False
-    ) -> int:
-        at_once = UP_AGAIN if lost else UP_NEXT if first else NEVER
-        lock = LATER.format(pause_s) if pause_s else at_once
+    def give_back(self, held: Collection[Held], pause_s: float, up: datetime = FREE) -> int:
+        lock = LATER.format(pause_s) if pause_s else PAST[up]
         give = GIVE_BACK.format(due=lock if pause_s else "NULL")
         with turn():
             given = [id_ for (id_,) in sql.fetch(give, [json.dumps(list(held))])]

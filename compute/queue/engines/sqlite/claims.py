@@ -29,6 +29,12 @@ WAYS = {
     Way.FAIR: FAIR.format(which="AND at_once IS NULL", columns="", slot="0"),
     Way.LIMITED: FAIR.format(which="", columns=", at_once, pool", slot=FREE_SLOT),
     Way.MORE: f"SELECT queue_id, false, 0 FROM ({sql.MORE.format(place='')})",
+    Way.INTERRUPTED: sql.INTERRUPTED.format(
+        columns=f"package.id, lock = {UP_AGAIN}, {FREE_SLOT}",
+        locked="",
+        next=UP_NEXT,
+        which=f"AND {FREE_SLOT} IS NOT NULL ORDER BY package.id",
+    ),
     Way.AGAIN: "SELECT *, 0 FROM ({})".format(
         sql.AGAIN.format(
             now=NOW,

@@ -9,4 +9,6 @@ NOW = "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now')"
 NOW_S = "((julianday('now') - 2440587.5) * 86400)"
 #: So many seconds from now.
 LATER = "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now', {} || ' seconds')"
-NEVER, UP_AGAIN, UP_NEXT = (f"'{time.replace(tzinfo=None)}'" for time in (FREE, UP, NEXT))
+#: Times past, for the ends of leases.
+PAST = {time: f"'{time.replace(tzinfo=None)}'" for time in (FREE, UP, NEXT)}
+NEVER, UP_AGAIN, UP_NEXT = PAST.values()
