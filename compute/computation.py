@@ -15,13 +15,12 @@ from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
 from django import forms
-from django.db import Error, connection
 
 from . import files
 from . import given as filled
 from .chunking import MAX_CHUNKS
 from .queue import leftovers
-from .queue.away import is_away
+from .queue.away import answers, is_away
 from .queue.text import one_line, shorten
 from .refusals import refusal_of
 from .shapes import Shape, Shapes, Value, shape_of
@@ -126,7 +125,7 @@ class Computation:
     def made(self, form: type[Form], data: Any = None) -> Form:
         """The computation's form, filled in and cleaned if there is data; ComputationError if
         its code raises, or cleans to anything but fields by name."""
-        with self.blaming("form"):
+        with self.running("form"):
             made: Form = files.attached(form(data))
             if made.is_bound and made.is_valid() and not isinstance(files.settled(made), dict):
                 self.blame("form", f"cleaned to {described(made.cleaned_data)}; make it a dict")
@@ -136,7 +135,7 @@ class Computation:
         """The texts of a run's form: those that it kept, or as far as the parameters tell."""
         if given is not None:
             return given
-        with self.blaming("form"):
+        with self.running("form"):
             return filled.of_parameters(self.form(), parameters)
 
     def cleaned(self, given: filled.Given | None, parameters: dict[str, Any]) -> dict[str, Any]:
@@ -150,7 +149,7 @@ class Computation:
 
     def check_fit(self, form: forms.Form, parameters: dict[str, Any]) -> None:
         """DoesNotFitError if a form refuses what once gave these parameters, or lacks one."""
-        with self.blaming("form"):
+        with self.running("form"):
             if refusal := refusal_of(form):
                 raise DoesNotFitError(f"{self} does not take this any more. {refusal.detail}")
             for name in parameters.keys() - form.cleaned_data.keys():
@@ -165,7 +164,7 @@ class Computation:
         except (KeyboardInterrupt, ComputationError):
             raise
         except BaseException as error:  # an author's code may raise anything, SystemExit too
-            if is_away(error) and not database_answers():
+            if is_away(error) and not answers():
                 raise
             raise ComputationError(f"{self}: its `{which}` raised {one_line(error)}") from error
 
@@ -225,19 +224,18 @@ class Computation:
 
     def call(self, which: str, /, *args: Any, **kwargs: Any) -> Any:
         """The result of one of them, by its name; ComputationError if it raises."""
-        with self.blaming(which), leftovers.removed(f"{self}: its `{which}`"):
+        with self.running(which):
             return getattr(self, which)(*args, **kwargs)
+
+    @contextmanager
+    def running(self, which: str) -> Iterator[None]:
+        """As `blaming`; a transaction that is left open in here ends with it, and is nobody
+        else's."""
+        with self.blaming(which), leftovers.removed(f"{self}: its `{which}`"):
+            yield
 
     def blame(self, name: str, what: str) -> NoReturn:
         raise ComputationError(f"{self}: its `{name}` {what}.")
-
-
-def database_answers() -> bool:
-    try:
-        connection.ensure_connection()
-    except Error:
-        return False
-    return connection.is_usable()
 
 
 def described(value: Any) -> str:

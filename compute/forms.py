@@ -133,7 +133,7 @@ def filled_in(
     kind = form_for(computation, chunked)
     if data is None:
         return computation.made(kind)
-    with computation.blaming("form"):
+    with computation.running("form"):
         data = completed(computation.made(kind), data, boxes)
     form = computation.made(kind, data)
     if form.is_valid():
@@ -169,7 +169,7 @@ class Shown(NamedTuple):
 def shown(computation: Computation, form: forms.Form) -> list[Shown]:
     """The fields, each drawn: if an author's widget raises, it is a ComputationError here, and
     not an error in the midst of a page."""
-    with computation.blaming("form"):
+    with computation.running("form"):
         return [
             Shown(
                 field.name,

@@ -47,7 +47,7 @@ class FieldsParser(CommandParser):
 def add_fields(parser: CommandParser, computation: Computation) -> None:
     """ComputationError if its form fails."""
     group = parser.add_argument_group(f"fields of {computation}")
-    with computation.blaming("form"):
+    with computation.running("form"):
         form = computation.form()
         for name, field in form.fields.items():
             box = isinstance(field.widget, forms.CheckboxInput)

@@ -25,6 +25,15 @@ def is_away(error: BaseException) -> bool:
     return isinstance(error, Error) and engine().is_away(error)
 
 
+def answers() -> bool:
+    """Whether the database does, now."""
+    try:
+        connection.ensure_connection()
+    except Error:
+        return False
+    return connection.is_usable()
+
+
 def persistently(ask: Callable[[], T]) -> T:
     """Read or write in the database, again after growing pauses while it is away.
 

@@ -59,11 +59,16 @@ CLEAN = (False, False, 0, False)
 
 
 def in_transaction(driver: Any) -> bool:
-    """Whether a driver's connection is in a transaction, begun with or without Django."""
+    """Whether a driver's connection is in a transaction, begun with or without Django; or can't
+    tell, as SQLite's that has been closed, with which nothing can be done any more."""
     if driver is None:
         return False
-    if hasattr(driver, "in_transaction"):
+    try:
         return bool(driver.in_transaction)
+    except AttributeError:
+        pass
+    except Exception:
+        return True
     # A project may have databases of further kinds: of those that do not tell nothing is known.
     status = getattr(getattr(driver, "info", None), "transaction_status", None)
     return getattr(status, "name", "UNKNOWN") not in ("IDLE", "UNKNOWN")

@@ -151,7 +151,7 @@ class AgainView(OfRunView):
 
     def refused(self, form: Form) -> dict[str, Any]:
         """The chunk size and the seed that were given, what is wrong with each, and elsewhere."""
-        with self.computation.blaming("form"):
+        with self.computation.running("form"):
             refusal = refusal_of(form)
             mistakes = [str(error) for error in form.non_field_errors()]
         fields = dict(refusal.fields) if refusal else {}

@@ -42,7 +42,7 @@ class ClickView(OfRunView):
             changed = self.changed(form)
         if changed is None:
             return refuse(request, 400, NOWHERE)
-        with self.computation.blaming("form"):
+        with self.computation.running("form"):
             self.texts = as_data(of_parameters(form, {**parameters_of(form), **changed}))
         return self.get(request)
 

@@ -72,7 +72,7 @@ class ComputationFormView(ReplyView):
         self, form: Form, status: int, headers: dict[str, str] | None = None
     ) -> HttpResponse:
         """Refuse with the first error; a browser gets the form again, with all of them."""
-        with self.computation.blaming("form"):  # the words are its author's
+        with self.computation.running("form"):  # the words are its author's
             refusal = refusal_of(form) or Refusal("", {}, False)
         context = self.context(form) if wants_page(self.request) else {}
         return refuse(

@@ -1,5 +1,5 @@
-"""An author's `combine` or `show` that leaves a transaction open: the run has its result all the
-same, and ends."""
+"""An author's code that leaves a transaction open: the run has its result all the same, and ends,
+and so does the request."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from hashlib import sha256
 from typing import Any
 
 import pytest
+from django import forms
 from django.contrib.auth.models import User
 from django.db import connection, transaction
+from django.test import Client
 
 from compute.computations.primes import PRIMES
 from compute.models import Partial, Run, Speed, measure
@@ -177,6 +179,47 @@ def test_a_sample(transactional_db: None, declare: Declare, leave: Callable[[], 
     measure("odd")
     assert not User.objects.exists()
     assert Speed.objects.get(computation="odd").per_second
+
+
+@pytest.mark.parametrize("which", ["constructor", "clean", "clean_n", "widget"])
+def test_a_form(
+    transactional_db: None,
+    declare: Declare,
+    leave: Callable[[], None],
+    caplog: pytest.LogCaptureFixture,
+    which: str,
+) -> None:
+    def leave_in(step: str) -> None:
+        if step == which:
+            leave()
+
+    class Leaving(forms.TextInput):
+        def get_context(self, *args: Any) -> Any:
+            leave_in("widget")
+            return super().get_context(*args)
+
+    class Form(forms.Form):
+        n = forms.IntegerField(widget=Leaving)
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            leave_in("constructor")
+            super().__init__(*args, **kwargs)
+
+        def clean_n(self) -> int:
+            leave_in("clean_n")
+            return int(self.cleaned_data["n"])
+
+        def clean(self) -> None:
+            leave_in("clean")
+
+    declare(name="odd", form=Form)
+    assert Client().get("/compute/odd/", headers={"Accept": "text/html"}).status_code == 200
+    started(START, n=100, chunk_size=50)
+    assert "odd: its `form` left a transaction open" in caplog.text
+    assert connection.get_autocommit()
+    assert not connection.in_atomic_block
+    assert Run.objects.count() == 1
+    assert not User.objects.exists()
 
 
 @pytest.mark.parametrize("which", ["title", "length", "cut"])

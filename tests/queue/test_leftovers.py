@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -72,6 +73,12 @@ def of_postgres(status: str) -> SimpleNamespace:
 )
 def test_drivers_say_it_in_their_own_ways(driver: Any, expected: bool) -> None:
     assert leftovers.in_transaction(driver) is expected
+
+
+def test_sqlites_that_is_closed_is_of_no_use_any_more() -> None:
+    driver = sqlite3.connect(":memory:")
+    driver.close()
+    assert leftovers.in_transaction(driver)
 
 
 @pytest.mark.once

@@ -52,7 +52,7 @@ class Command(RunCommand):
             known = ", ".join(all_computations())
             raise CommandError(f"There is no computation {options['name']!r}; there are: {known}.")
         try:
-            with computation.blaming("form"):
+            with computation.running("form"):
                 form = computation.form()
             options_ = words_of(options, files.names_in(form))
             data = uploaded(form, of_words(form, options["values"], options_))

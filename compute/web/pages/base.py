@@ -37,7 +37,7 @@ def site_context(request: HttpRequest) -> dict[str, Any]:
 
 def form_context(computation: Computation, form: Form) -> dict[str, Any]:
     """A form as pages draw it. Templates don't look into it: a field may be called `errors`."""
-    with computation.blaming("form"):
+    with computation.running("form"):
         mistakes = [str(error) for error in form.non_field_errors()]
         media, takes_files = form.media.render(), bool(names_in(form))
     return {

@@ -40,7 +40,7 @@ def form_of(computation: Computation, run: Run) -> Form:
 
 def clicked(computation: Computation, form: Any, across: float, down: float) -> Mapping[str, Any]:
     """What the run has otherwise that begins at a place; ComputationError if the form fails."""
-    with computation.blaming("form"):
+    with computation.running("form"):
         return checked(computation, "clicked", form.clicked(across, down))
 
 
@@ -48,7 +48,7 @@ def ways_of(computation: Computation, form: Any) -> dict[str, Mapping[str, Any]]
     """The same of each button below, by the words on it."""
     if not callable(getattr(computation.form, "ways", None)):
         return {}
-    with computation.blaming("form"):
+    with computation.running("form"):
         found = checked(computation, "ways", form.ways())
         return {str(name): checked(computation, "ways", each) for name, each in found.items()}
 

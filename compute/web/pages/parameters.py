@@ -34,26 +34,25 @@ def parameters_context(run: Run) -> dict[str, Any]:
     cleans them again; what that says of labels and choices is done without if it fails."""
     computation = all_computations().get(run.computation)
     try:
-        found = list(labelled(computation, run.parameters))
+        found = labelled(computation, run.parameters)
     except ComputationError as error:
         log.error("%s", error)
-        found = list(labelled(None, run.parameters))
+        found = labelled(None, run.parameters)
     return {"parameters": [in_a_row(label, text) for label, text in found]}
 
 
-def labelled(
-    computation: Computation | None, parameters: dict[str, Any]
-) -> Iterator[tuple[str, str]]:
+def labelled(computation: Computation | None, parameters: dict[str, Any]) -> list[tuple[str, str]]:
     """The label of each and its value in words; ComputationError if the form fails."""
     if computation is None:
-        yield from ((name, in_words(value)) for name, value in parameters.items())
-        return
-    with computation.blaming("form"):
+        return [(name, in_words(value)) for name, value in parameters.items()]
+    found = []
+    with computation.running("form"):
         form = computation.form()
         for name, value in parameters.items():
             field = form.fields.get(name)
             label = str(form[name].label) if field else name
-            yield label, of_field(field, value) if field else in_words(value)
+            found.append((label, of_field(field, value) if field else in_words(value)))
+    return found
 
 
 def in_a_row(label: str, text: str) -> Parameter:
