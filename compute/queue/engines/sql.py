@@ -67,39 +67,45 @@ MORE = f"""
     AND NOT (SELECT paused OR kind_paused FROM queue_flow WHERE id = %(flow)s)
     ORDER BY job.flow_id, job.queue_id LIMIT %(limit)s
 """
+#: How often a task that was interrupted goes first. One that takes its whole node down each time
+#: would keep all others from being done.
+TIMES_FIRST = 3
 #: Packages without a turn, by an index that has nothing that merely waits: those that were given
 #: back by their holder's end, whose lease or pause has ended, or that stock django-q2 has written.
 #: A task that needs a slot, or is paused, is put back into its line (`Flows.recoverable`). And what
 #: a server of the version before has queued.
-AGAIN = """
+AGAIN = f"""
     SELECT * FROM (
         SELECT package.id, EXISTS (
             SELECT 1 FROM queue_job WHERE queue_id = package.id
-                AND (state = 'running' OR (state = 'queued' AND lock = {lost}))
+                AND (state = 'running' OR (state = 'queued' AND lock = {{lost}}))
         )
         FROM django_q_ormq AS package
-        WHERE key = %(queue)s AND lock > '2001-01-01' AND lock <= {now} {others} AND NOT EXISTS (
+        WHERE key = %(queue)s AND lock > '2001-01-01' AND lock <= {{now}} {{others}}
+        AND NOT EXISTS (
             SELECT 1 FROM queue_job AS job LEFT JOIN queue_flow AS flow ON flow.id = job.flow_id
             WHERE job.queue_id = package.id
                 AND (at_once IS NOT NULL OR paused OR kind_paused
-                    OR (state = 'queued' AND due_at IS NULL AND lock > {next}))
+                    OR (state = 'queued' AND due_at IS NULL
+                        AND (lock > {{next}} OR starts > {TIMES_FIRST})))
         )
-        ORDER BY lock, package.id LIMIT %(limit)s {lock_package}
+        ORDER BY lock, package.id LIMIT %(limit)s {{lock_package}}
     ) AS again
     UNION ALL SELECT * FROM (
         SELECT job.queue_id, false FROM queue_job AS job
-        WHERE {waiting} ORDER BY job.flow_id, job.queue_id LIMIT %(limit)s {lock_job}
+        WHERE {{waiting}} ORDER BY job.flow_id, job.queue_id LIMIT %(limit)s {{lock_job}}
     ) AS older
     LIMIT %(limit)s
 """
 #: What was interrupted and needs a slot.
-INTERRUPTED = """
-    SELECT {columns} FROM django_q_ormq AS package
+INTERRUPTED = f"""
+    SELECT {{columns}} FROM django_q_ormq AS package
     JOIN queue_job AS waiting ON waiting.queue_id = package.id
-    JOIN queue_flow AS flow ON flow.id = waiting.flow_id {locked}
-    WHERE package.key = %(queue)s AND lock > '2001-01-01' AND lock <= {next}
+    JOIN queue_flow AS flow ON flow.id = waiting.flow_id {{locked}}
+    WHERE package.key = %(queue)s AND lock > '2001-01-01' AND lock <= {{next}}
         AND waiting.state = 'queued' AND waiting.due_at IS NULL
-        AND at_once IS NOT NULL AND NOT (paused OR kind_paused) {which}
+        AND waiting.starts <= {TIMES_FIRST}
+        AND at_once IS NOT NULL AND NOT (paused OR kind_paused) {{which}}
     LIMIT %(limit)s
 """
 #: Packages that wait in no line: of no job, or of one that has settled.

@@ -14,6 +14,7 @@ from django_q.tasks import async_task
 from compute.queue import transitions
 from compute.queue.broker import sharing
 from compute.queue.engines import engine
+from compute.queue.engines.sql import TIMES_FIRST
 from compute.queue.fanout import async_iter
 from compute.queue.models import Flow, Job, JobState
 from compute.queue.sharing import Client, Slot
@@ -340,6 +341,22 @@ def test_what_was_interrupted_goes_before_those_whose_turn_it_is(
     assert claim_as(again_first=True) == (ann.pk, expired)
     assert claim_as(again_first=True) == ((ann if expired else bob).pk, expired)
     assert claim_as(again_first=True) == (bob.pk, False), "what was left waits for its turn"
+
+
+@pytest.mark.parametrize("at_once", [None, 2])
+def test_what_takes_its_node_down_each_time_keeps_nobody_from_working(
+    node: LocalNode, at_once: int | None
+) -> None:
+    ann = flow("ann", 1, at_once=at_once)
+    poison = node.claim_one()["id"]
+    charge(ann, 100)
+    bob = flow("bob", 2)
+    claimed: list[int] = []
+    for _ in range(TIMES_FIRST + 2):
+        Job.objects.filter(pk=poison).give_back()
+        claimed.append(claim_as(again_first=True)[0])
+    assert claimed == [*[ann.pk] * TIMES_FIRST, bob.pk, bob.pk]
+    assert claim_as(again_first=True)[0] == ann.pk, "in its turn"
 
 
 def claim_as(again_first: bool) -> tuple[int, bool]:

@@ -95,7 +95,14 @@ def entries_read() -> int:
 
 @pytest.mark.thorough
 def test_under_an_old_snapshot_dead_rows_are_not_walked_by_each_claim() -> None:
-    lease = {"queue": QUEUE, "limit": 500, "node": None, "worker": None, "lease_s": 0, "held": []}
+    lease: dict[str, Any] = {
+        "queue": QUEUE,
+        "limit": 500,
+        "node": None,
+        "worker": None,
+        "lease_s": 0,
+        "held": [],
+    }
     with own_connection() as other:
         other.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
         other.execute("SELECT FROM queue_job")
@@ -216,7 +223,13 @@ def test_a_package_without_a_job_is_found() -> None:
 def test_a_lease_that_ends_is_found() -> None:
     for lease_s in (0.5, 5, 50):  # on a busy machine one may end before the place is known
         task = async_task(ADD, 1)
-        lease = {"queue": QUEUE, "limit": 1, "node": None, "worker": None, "held": []}
+        lease: dict[str, Any] = {
+            "queue": QUEUE,
+            "limit": 1,
+            "node": None,
+            "worker": None,
+            "held": [],
+        }
         assert engine().claim(again_first=False, limited=True, lease_s=lease_s, **lease)
         remember()
         if Job.objects.get(pk=task).delivery == 1:
