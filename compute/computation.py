@@ -24,6 +24,7 @@ from .queue.away import answers, is_away
 from .queue.text import one_line, shorten
 from .refusals import refusal_of
 from .shapes import Shape, Shapes, Value, shape_of
+from .words import SHOWN_CHARS, plain
 
 Form = TypeVar("Form", bound=forms.Form)
 
@@ -31,12 +32,6 @@ Form = TypeVar("Form", bound=forms.Form)
 def the_only_one(results: Iterable[Any]) -> Any:
     (result,) = results
     return result
-
-
-def plain(result: Any) -> str:
-    """A number with its thousands apart; anything else as Python prints it."""
-    number = isinstance(result, int | float) and not isinstance(result, bool)
-    return f"{result:,}" if number else str(result)
 
 
 class ComputationError(Exception):
@@ -48,10 +43,6 @@ class ComputationError(Exception):
 
 class DoesNotFitError(ComputationError):
     """The form no longer takes what it was once filled in with; the text names the field."""
-
-
-#: How long a result as people read it may be.
-SHOWN_CHARS = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)

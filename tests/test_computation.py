@@ -9,15 +9,14 @@ import pytest
 
 from compute.chunking import MAX_CHUNKS
 from compute.computation import (
-    SHOWN_CHARS,
     Computation,
     ComputationError,
     described,
-    plain,
     the_only_one,
 )
 from compute.computations.primes import PRIMES
 from compute.computations.sums import BUGGY_SUM
+from compute.words import SHOWN_CHARS
 
 
 class Index:
@@ -144,14 +143,6 @@ def test_the_only_one_of_several_is_none() -> None:
     assert the_only_one(iter([5])) == 5
     with pytest.raises(ValueError, match="too many values"):
         the_only_one(iter([5, 6]))
-
-
-@pytest.mark.parametrize(
-    ("result", "words"),
-    [(1234567, "1,234,567"), (1234.5, "1,234.5"), (True, "True"), ("1234", "1234"), (None, "None")],
-)
-def test_numbers_have_their_thousands_apart(result: Any, words: str) -> None:
-    assert plain(result) == words
 
 
 def test_a_long_value_is_described_by_its_beginning() -> None:

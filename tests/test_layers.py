@@ -246,7 +246,7 @@ FLOORS = (
     # plain functions and data, without Django's requests and without rows
     (
         *("arrays", "canvas", "chunking", "fields", "given", "refusals", "shapes", "tables"),
-        *("chance", "tasks", "templatetags", "values", "writing"),
+        *("chance", "tasks", "templatetags", "values", "words", "writing"),
     ),
     # (It needs nothing of those; some of them need its words for a text or an error.)
     ("queue",),
@@ -385,6 +385,7 @@ def test_no_file_is_long() -> None:
         ("web/lines", ("compute.web.pictures",)),
         ("web/tables", ()),
         ("values", ()),
+        ("words", ()),
         ("writing", ("compute.values",)),
         (
             "computation",
@@ -396,7 +397,7 @@ def test_no_file_is_long() -> None:
                     "compute.queue.away",
                     "compute.queue.leftovers",
                 ),
-                *("compute.queue.text", "compute.refusals", "compute.shapes"),
+                *("compute.queue.text", "compute.refusals", "compute.shapes", "compute.words"),
             ),
         ),
         (

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from django.db import transaction
 from django.db.models.functions import Now
 
-from ..computation import SHOWN_CHARS, Computation, ComputationError, plain
+from ..computation import Computation, ComputationError
 from ..computations import all_computations
 from ..queue import overview
 from ..queue.away import persistently
@@ -28,6 +28,7 @@ from ..queue.room import TooLargeError
 from ..queue.text import shorten
 from ..shapes import Shape, Value, shape_of
 from ..values import NotKeptError
+from ..words import SHOWN_CHARS, plain
 from .asked import function_of
 from .keeping import Keeper, beginning, in_short, small
 from .output import Output

@@ -14,7 +14,6 @@ from datetime import datetime
 from django.db import models, transaction
 from django_q.tasks import async_task
 
-from ..computation import SHOWN_CHARS, plain
 from ..computations import all_computations
 from ..queue import overview
 from ..queue.away import is_away
@@ -24,6 +23,7 @@ from ..queue.results import plain_result
 from ..queue.text import shorten
 from ..shapes import Value, shape_of
 from ..values import NotKeptError
+from ..words import SHOWN_CHARS, plain
 from .combining import combine
 from .keeping import small
 from .run import Run, RunQuerySet

@@ -10,12 +10,12 @@ from django.db import models
 from django.db.models.functions import Coalesce
 
 from .. import values
-from ..computation import SHOWN_CHARS, plain
 from ..queue import overview
 from ..queue.models import Flow, Job, JobQuerySet, JobState
 from ..queue.results import short_results
 from ..queue.sharing import FlowQuerySet
 from ..queue.text import shorten
+from ..words import SHOWN_CHARS, plain
 from .asked import Asked
 from .exact import ExactJSONField
 from .states import Progress, RunState

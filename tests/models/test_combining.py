@@ -18,7 +18,6 @@ from django_q.models import Failure, OrmQ
 from django_q.tasks import async_task
 from pytest_django import Settings
 
-from compute.computation import SHOWN_CHARS
 from compute.computations import all_computations
 from compute.computations.sums import SUM
 from compute.models import Run, RunState
@@ -33,6 +32,7 @@ from compute.queue.fanout import async_iter
 from compute.queue.models import Job, JobState
 from compute.queue.signals import groups_changed, looking_around
 from compute.shapes import File, Picture, Table
+from compute.words import SHOWN_CHARS
 from tests.conftest import NOBODY_KNOWS, check, finish_by_hand, run_jobs, run_queued, started
 from tests.models.uncombined import CHECK, HTML, START, Declare, a_run, crash, page, said
 from tests.test_shapes import PNG

@@ -16,7 +16,7 @@ from django.http import UnreadablePostError
 from django.test import Client, RequestFactory
 from django.utils import timezone
 
-from compute.computation import ComputationError, plain, the_only_one
+from compute.computation import ComputationError, the_only_one
 from compute.computations import all_computations
 from compute.models import Run, Upload, plans
 from compute.queue import room
@@ -24,6 +24,7 @@ from compute.queue.contents import Content
 from compute.queue.room import FullError
 from compute.web import arriving
 from compute.web.arriving import body, takes_files
+from compute.words import plain
 from tests.conftest import run_jobs
 from tests.test_files import ManyForm
 from tests.uploads.data import csv, declared, stored, totals

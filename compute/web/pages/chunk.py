@@ -12,7 +12,6 @@ from django.utils import timezone
 from django_q.models import Failure
 
 from ... import values
-from ...computation import SHOWN_CHARS, plain
 from ...models import Run
 from ...models.keeping import held, small
 from ...models.output import Kind, Output
@@ -22,6 +21,7 @@ from ...queue.large import reference_in
 from ...queue.models import Job, JobState
 from ...queue.text import shorten
 from ...values import NotKeptError
+from ...words import SHOWN_CHARS, plain
 from ..masking import shown_to
 from ..outputs import address_of as address_of_result
 from ..owners import may_manage, sees_all

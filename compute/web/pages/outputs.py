@@ -15,11 +15,11 @@ from urllib.parse import urlencode
 
 from django.http import HttpRequest
 
-from ...computation import plain
 from ...models import Run
 from ...models.keeping import in_short
 from ...models.output import MARKED_ROWS, Kind, Output, bytes_in_words
 from ...queue.contents import Content
+from ...words import plain
 from .. import lines, parquet, tables
 from ..outputs import address_of
 from .clicks import buttons
