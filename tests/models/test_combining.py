@@ -560,7 +560,7 @@ def test_a_value_that_python_cannot_print_is_kept(db: None, declare: Declare) ->
     run = a_run(declare, combine=lambda _: Odd(5))
     run_queued()
     run.refresh_from_db()
-    assert (run.state, run.result, run.shown) == (RunState.DONE, {"n": 5}, "{'n': 5}")
+    assert (run.state, run.result, run.shown) == (RunState.DONE, {"n": 5}, "n: 5")
     assert run.trouble.startswith("odd: its `show` raised ZeroDivisionError")
 
 

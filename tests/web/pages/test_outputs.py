@@ -81,7 +81,7 @@ def test_a_number_is_large_and_copied_without_commas(gives: Callable[..., Run]) 
 
 @pytest.mark.parametrize(
     ("result", "text"),
-    [("one line", "one line"), (True, "True"), (2.5, "2.5"), ({"a": 1}, "{'a': 1}")],
+    [("one line", "one line"), (True, "True"), (2.5, "2.5"), ({"a": 1}, "a: 1")],
 )
 def test_what_is_short_is_large(gives: Callable[..., Run], result: Any, text: str) -> None:
     html = of(gives(result)).replace("&#x27;", "'")
