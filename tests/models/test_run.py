@@ -126,7 +126,7 @@ def test_a_list_has_the_beginning_of_a_result(shown: str, began: str | None, bri
 
 def test_a_result_that_older_code_has_noted_can_be_read() -> None:
     assert Run(result=1234567).readable == "1,234,567"
-    assert Run(result=["a"]).readable == "['a']"
+    assert Run(result=["a"]).readable == "a"
     assert Run(result=5, shown="five").readable == "five"
 
 
