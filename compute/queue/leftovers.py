@@ -67,7 +67,7 @@ def in_transaction(driver: Any) -> bool:
         return bool(driver.in_transaction)
     except AttributeError:
         pass
-    except Exception:
+    except Exception:  # a driver's own, which none of ours need know
         return True
     # A project may have databases of further kinds: of those that do not tell nothing is known.
     status = getattr(getattr(driver, "info", None), "transaction_status", None)

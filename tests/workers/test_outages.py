@@ -130,7 +130,7 @@ def test_the_disk_is_full(processes: Processes) -> None:
 
 #: Bytes of a frame of SQLite's log: a page and its head.
 FRAME = 4096 + 24
-#: What the processes print has to have room: a file may be so long in any case.
+#: A file may be so long in any case: there has to be room for all that the processes print.
 PRINTED = 1 << 16
 
 

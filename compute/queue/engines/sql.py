@@ -97,7 +97,7 @@ AGAIN = f"""
     ) AS older
     LIMIT %(limit)s
 """
-#: What was interrupted and needs a slot.
+#: Interrupted tasks that need a slot.
 INTERRUPTED = f"""
     SELECT {{columns}} FROM django_q_ormq AS package
     JOIN queue_job AS waiting ON waiting.queue_id = package.id

@@ -187,8 +187,17 @@ def test_a_limit_that_cant_be_put_back_stays(
     assert footing.spoilt() is None
 
 
-#: Of a limit the soft one and the hard one.
+#: The soft one and the hard one.
+Limit = tuple[int, int]
 UNLIMITED = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+
+
+def change_limits(
+    footing: Footing, monkeypatch: pytest.MonkeyPatch, before: Limit, now: Limit
+) -> None:
+    """All limits were the one, and are the other."""
+    footing.limits = [before] * len(footing.limits)
+    monkeypatch.setattr(resource, "getrlimit", lambda _: now)
 
 
 @pytest.mark.parametrize(
@@ -201,14 +210,10 @@ UNLIMITED = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
     ],
 )
 def test_a_limit_that_is_raised_spoils_nothing_and_stays(
-    footing: Footing,
-    monkeypatch: pytest.MonkeyPatch,
-    before: tuple[int, int],
-    now: tuple[int, int],
+    footing: Footing, monkeypatch: pytest.MonkeyPatch, before: Limit, now: Limit
 ) -> None:
     """A worker that was started while the disk was full, say, must not go back to that."""
-    footing.limits = [before] * len(footing.limits)
-    monkeypatch.setattr(resource, "getrlimit", lambda _: now)
+    change_limits(footing, monkeypatch, before, now)
     set_anew: list[Any] = []
     monkeypatch.setattr(resource, "setrlimit", lambda *values: set_anew.append(values))
     assert footing.spoilt() is None
@@ -220,13 +225,9 @@ def test_a_limit_that_is_raised_spoils_nothing_and_stays(
     ("before", "now"), [((5, 7), (4, 7)), ((5, 7), (5, 6)), (UNLIMITED, (5, 5))]
 )
 def test_a_limit_that_is_lowered_in_either_part_is_seen(
-    footing: Footing,
-    monkeypatch: pytest.MonkeyPatch,
-    before: tuple[int, int],
-    now: tuple[int, int],
+    footing: Footing, monkeypatch: pytest.MonkeyPatch, before: Limit, now: Limit
 ) -> None:
-    footing.limits = [before] * len(footing.limits)
-    monkeypatch.setattr(resource, "getrlimit", lambda _: now)
+    change_limits(footing, monkeypatch, before, now)
     assert footing.spoilt() == Spoilt(LIMITS)
 
 
