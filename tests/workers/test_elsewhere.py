@@ -59,7 +59,7 @@ def busy(node: Process) -> tuple[Any, list[psutil.Process]]:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_killed_or_frozen_worker_is_replaced(elsewhere: Processes, number: int) -> None:
     node = elsewhere.node(Q_WORKERS="1")
-    task_id = async_task("time.sleep", 1)
+    task_id = async_task("time.sleep", 3)
     running = wait_for_state(task_id, Job.State.RUNNING)
     assert running.worker
     os.kill(running.worker, number)

@@ -187,7 +187,7 @@ def read_only_server() -> Iterator[None]:
 @pytest.mark.postgres
 def test_a_server_that_can_only_be_read_is_waited_for(processes: Processes) -> None:
     node = processes.node(Q_LEASE="60")
-    task_id = async_task("time.sleep", 1)
+    task_id = async_task("time.sleep", 3)
     wait_for_state(task_id, Job.State.RUNNING)
     with read_only_server():
         node.wait_for_output("the database is away, next try .* read-only transaction")

@@ -104,7 +104,7 @@ def test_workers_alone_stand_back_for_others(processes: Processes) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_stopping_lets_a_short_task_finish(processes: Processes, number: int) -> None:
     node = processes.node(Q_GRACE="10")
-    task_id = async_task("time.sleep", 1)
+    task_id = async_task("time.sleep", 3)
     wait_for_state(task_id, Job.State.RUNNING)
     assert node.stop(number) == 0
     assert job(task_id).state == Job.State.DONE
@@ -182,7 +182,7 @@ def test_a_node_goes_on_without_its_helpers(processes: Processes, role: str, num
 @pytest.mark.thorough
 def test_a_frozen_worker_is_replaced_and_its_task_runs_again(processes: Processes) -> None:
     node = processes.node()
-    task_id = async_task("time.sleep", 1)
+    task_id = async_task("time.sleep", 3)
     running = wait_for_state(task_id, Job.State.RUNNING)
     assert running.worker
     os.kill(running.worker, signal.SIGSTOP)
