@@ -21,7 +21,7 @@ def asked_anew(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def compact(transactional_db: None) -> None:
-    """The database without what earlier tests left, which autovacuum may take away at any moment."""
+    """The database without what earlier tests left: autovacuum would take it away in the midst."""
     with connection.cursor() as cursor:
         cursor.execute("VACUUM FULL" if connection.vendor == "postgresql" else "VACUUM")
 
