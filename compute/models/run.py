@@ -230,9 +230,11 @@ class Run(Asked):
 
     @property
     def brief(self) -> str:
-        """The same for a list, which has read the beginning of the result and no more."""
+        """The same in a line, for a list, which has read the beginning of the result, no more."""
         began: str = self.shown or getattr(self, "began", None) or ""
-        return f"{int(began):,}" if re.fullmatch("[0-9]{1,40}", began) else began
+        if re.fullmatch("[0-9]{1,40}", began):
+            return f"{int(began):,}"
+        return ", ".join(line.strip() for line in began.splitlines() if line.strip())
 
     def cancel(self, by: str) -> int:
         """Withdraw what waits and stop what runs; how many jobs that were."""

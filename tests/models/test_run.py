@@ -110,6 +110,7 @@ def test_a_cancelled_chunk_explains_more_than_a_failed_one(db: None) -> None:
 @pytest.mark.parametrize(
     ("shown", "began", "brief"),
     [
+        ("even: 3\n\n odd: 4", None, "even: 3, odd: 4"),
         ("1234567", None, "1,234,567"),
         ("", "1234567", "1,234,567"),
         ("9" * 41, None, "9" * 41),
