@@ -266,7 +266,7 @@ def test_a_worker_that_has_as_much_as_it_may_does_not_rest(
 ) -> None:
     queue(count=MOST * (SMALL_ONES + 2))
     while worker.turn() and Job.objects.unsettled().exists():
-        pass
+        reported(worker)  # for a reporter that does not listen a worker waits
     assert rests == []
 
 
