@@ -15,9 +15,8 @@ from bench.system import Nodes, System
 
 #: How many claims a median is of.
 CLAIMS = 200
-#: Seconds until the autovacuum and what a worker remembers of the queue have followed, and how many
-#: lie between two claims of an idle worker.
-SETTLE_S, POLL_S = 16, 1
+#: Seconds until the autovacuum and what a worker remembers of the queue have followed.
+SETTLE_S = 16
 FUNCTION = "math.floor"
 
 
@@ -72,6 +71,7 @@ def beside_dead_rows(claim: Callable[..., Any], count: int) -> float:
     """The same once so many tasks have come and gone since a snapshot that is still open."""
     from compute.queue.engines.postgres.sessions import own_connection
     from compute.queue.fanout import async_iter
+    from compute.queue.node.channels import SLOW_POLL_S
 
     with own_connection() as snapshot:
         snapshot.autocommit = True
@@ -85,9 +85,9 @@ def beside_dead_rows(claim: Callable[..., Any], count: int) -> float:
             execute("DELETE FROM django_q_ormq WHERE id = ANY(%s)", ids)
         execute("ANALYZE")
         until = time.monotonic() + SETTLE_S
-        while time.monotonic() < until:
+        while time.monotonic() < until:  # as an idle worker does
             assert not claim(), "the queue is not idle"
-            time.sleep(POLL_S)
+            time.sleep(SLOW_POLL_S)
         return typical(claim)
 
 
