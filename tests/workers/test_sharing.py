@@ -49,8 +49,8 @@ def test_who_is_urgent_gets_four_times_as_much(processes: Processes) -> None:
 
 
 def test_a_paused_run_waits_for_as_long_as_it_is_paused(processes: Processes) -> None:
-    group = async_iter(SLEEP, [0.05] * 200)
     processes.node()
+    group = async_iter(SLEEP, [0.05] * 200)
     wait_until(lambda: waits(group) < 195)
     Flow.objects.filter(key=group).pause()
     wait_until(lambda: not Job.objects.filter(state=JobState.RUNNING).exists())
