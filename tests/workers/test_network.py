@@ -48,9 +48,10 @@ import time
 from django.db import transaction
 from compute.queue.models import Job
 held = []
+print("looks for chunks", flush=True)
 while not held:
     with transaction.atomic():
-        jobs = Job.objects.filter(node_id="{node}").unsettled()
+        jobs = Job.objects.filter(node_id="{node}", name__startswith="slowly").unsettled()
         held = list(jobs.select_for_update())
         if held:
             print("holds", len(held), flush=True)
@@ -147,8 +148,12 @@ class Site:
         return Node.objects.alive().filter(pid=self.nodes[host].pid).first()
 
     def jobs_on(self, host: str, since: datetime = FREE) -> JobQuerySet:
-        """What that host's node runs, or was the last to run, and has started since then."""
-        return Job.objects.filter(node__pid=self.nodes[host].pid, started_at__gt=since)
+        """Chunks that the host's node runs, or was the last to run, of those started since then.
+
+        Not what the site itself asks for, to know how fast its computations are.
+        """
+        chunks = Job.objects.filter(name__startswith="slowly", started_at__gt=since)
+        return chunks.filter(node__pid=self.nodes[host].pid)
 
     def connections(self, host: str) -> int:
         """How many the server believes to have with the host; with all, if they share one."""
@@ -291,6 +296,7 @@ def others_on_the_host(site: Site, host: str, node: Node) -> tuple[Process, Proc
     waiter = site.start_on(host, *shell, WAIT)
     holder = site.start_on(host, *shell, HOLD.format(node=node.pk))
     wait_until(site.somebody_waits, 60, "a query whose sender has got its receipt")
+    holder.wait_for_output("looks")
     return waiter, holder
 
 
