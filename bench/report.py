@@ -56,10 +56,9 @@ def chapter(results: dict[str, Result]) -> str:
 
 def summary(results: dict[str, Result]) -> str:
     """One picture and a small table, for the README."""
-    first = leading(results)
     count = len(names(*results.values()))
     parts = [
-        f"Measured by `bin/bench` on {first['machine']} on {first['when'].split()[0]}, with two "
+        f"Measured by `bin/bench` {where_and_when(results)}, with two "
         f"workers each; [docs/benchmarks.md](docs/benchmarks.md) has {count} "
         "systems, their versions, the spreads and further measures."
     ]
@@ -110,6 +109,19 @@ IN_SHORT: list[tuple[str, str, Any]] = [
     ("MB of memory of an idle node", "standing", lambda name: figures.standing(name, "pss_mb")),
     ("s until a killed node's task runs again", "recovery", figures.recovery),
 ]
+
+
+def where_and_when(results: dict[str, Result]) -> str:
+    """The machine and the day of the README's rows; of several, which rows are from where."""
+    rows = [measure for _, measure, _ in IN_SHORT if measure in results]
+    found: dict[str, list[str]] = {}
+    for measure in dict.fromkeys(rows or results):
+        result = results[measure]
+        place = f"on {result['machine']} on {result['when'].split()[0]}"
+        found.setdefault(place, []).append(measure)
+    if len(found) == 1:
+        return "".join(found)
+    return ", ".join(f"{place} ({', '.join(measures)})" for place, measures in found.items())
 
 
 def leading(results: dict[str, Result]) -> Result:

@@ -58,6 +58,15 @@ def test_a_measure_alone_makes_its_part(root: Path, tmp_path: Path) -> None:
     assert (root / "docs" / "benchmarks.md").read_text().count("![") == 1
 
 
+def test_each_machine_is_told_with_what_was_measured_there() -> None:
+    here, there = ({"machine": name, "when": f"2026-11-2{name} 10:00 UTC"} for name in "67")
+    assert report.where_and_when({"latency": here, "job": here}) == "on 6 on 2026-11-26"
+    assert report.where_and_when({"latency": here, "job": there, "site": here}) == (
+        "on 6 on 2026-11-26 (latency), on 7 on 2026-11-27 (job)"
+    )
+    assert report.where_and_when({"site": there}) == "on 7 on 2026-11-27"
+
+
 def test_nothing_measured_writes_nothing(root: Path, tmp_path: Path) -> None:
     before = (root / "README.md").read_text()
     report.write(tmp_path / "nowhere", root)
