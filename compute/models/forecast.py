@@ -23,25 +23,25 @@ class Forecast(NamedTuple):
     workers: float
 
 
-def forecast(lines: Sequence[Line], workers: int, which: int, nodes: int = 1) -> Forecast:
+def forecast(lines: Sequence[Line], workers: int, which: int) -> Forecast:
     """What becomes of one of the lines, by its place among them."""
     gets = rates(lines, workers)[which]
-    near = Play(lines, workers, nodes)
+    near = Play(lines, workers)
     near.play(which)
     starts, ends = near.starts.get(which), near.ends.get(which)
     if ends is None and gets > NONE:
         seconds, rest = flowing(near.left(), workers, which)
-        tail = Play(rest, workers, nodes)
+        tail = Play(rest, workers)
         tail.play(which)
         # If not even then: so many small tasks of others meanwhile that these flow, too.
         ends = near.now + seconds + tail.ends.get(which, rest[which].work / gets)
     return Forecast(0.0 if lines[which].begun else starts, ends, gets)
 
 
-def forecasts(lines: Sequence[Line], workers: int, nodes: int = 1) -> list[Forecast]:
+def forecasts(lines: Sequence[Line], workers: int) -> list[Forecast]:
     """What becomes of each of the lines, told a little less exactly, in the time that one takes."""
     gets = rates(lines, workers)
-    near = Play(lines, workers, nodes)
+    near = Play(lines, workers)
     near.play()
     ends = near.ends
     rest, seconds = near.left(), near.now

@@ -22,7 +22,6 @@ from ..queue.tally import DONE, FAILED, SECONDS, totals
 from .at_work import MOST_S, mean_of, tasks_at_work
 from .fluid import Line, curve
 from .forecast import Forecast, forecast, forecasts
-from .play import BILLED_S
 from .run import SO_FAR, Run
 from .states import RunState
 
@@ -30,8 +29,8 @@ from .states import RunState
 FEW = 1_000
 #: So many chunks of others are counted, at most, for a look; of longer runs their flows tell.
 MOST = 5_000
-#: Nodes bill each for itself; more than so many are taken for these.
-MOST_NODES = 4
+#: Seconds between two of a node's bills.
+BILLED_S = 0.5
 #: Seconds for which a look at the queue holds in a process: everybody asks again and again.
 HOLDS_S = 0.5
 
@@ -60,7 +59,6 @@ class Standing:
         alive = [pk for pk, _, _ in nodes]
         #: How many workers claim tasks.
         self.workers = sum(workers for _, workers, draining in nodes if not draining)
-        self.nodes = min(MOST_NODES, sum(not draining for *_, draining in nodes)) or 1
         if not self.workers or Pause.objects.filter(queue=queue, kind="").exists():
             self.workers, self.flows, self.lines = 0, {}, {}
             return
@@ -141,7 +139,7 @@ class Standing:
     def outlook(self, pk: int, line: Line, known: bool = True) -> Outlook:
         """Of a flow, whose line may be another than all that waits in it."""
         lines = {**self.lines, pk: line}
-        found = forecast(list(lines.values()), self.workers, list(lines).index(pk), self.nodes)
+        found = forecast(list(lines.values()), self.workers, list(lines).index(pk))
         return self.told(found, len(lines), known)
 
     def outlooks(self) -> dict[str, Outlook]:
@@ -150,7 +148,7 @@ class Standing:
             return {}
         found = dict(
             zip(
-                *(self.lines, forecasts(list(self.lines.values()), self.workers, self.nodes)),
+                *(self.lines, forecasts(list(self.lines.values()), self.workers)),
                 strict=True,
             )
         )
@@ -223,6 +221,6 @@ def before(client: str, weight: float = 1.0) -> Before | None:
         client, 1, 1, weight=weight, begun=False, served=None, had=standing.clients.get(client)
     )
     lines = list(standing.lines.values())
-    first = forecast([*lines, newcomer], standing.workers, len(lines), standing.nodes)
+    first = forecast([*lines, newcomer], standing.workers, len(lines))
     found = curve(lines, standing.workers, newcomer)
     return Before(first.starts_in or 0.0, found, found[0][1] / standing.workers)

@@ -5,132 +5,120 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from heapq import heapify, heappop, heappush
-from itertools import cycle
 
 from .fluid import Line
 
-#: How many starts, ends and bills are played through at most.
-MOST = 600
-#: Seconds between two of a node's bills.
-BILLED_S = 0.5
+#: How many ends of tasks are played through at most.
+MOST = 400
+#: Worker seconds that are next to none, so that a newcomer comes before whom it is equal to.
+LITTLE = 1e-6
 
 
 class Play:
-    """Tasks that are claimed one by one, each as long as the mean of its line, and billed as nodes
-    do it: now and then. In between the order stays as it is."""
+    """Tasks that are claimed one by one, each as long as the mean of its line.
 
-    def __init__(self, lines: Sequence[Line], workers: int, nodes: int = 1) -> None:
+    As if each claim saw all that everybody has had until then. Of other nodes' workers it does a
+    little later, which evens out.
+    """
+
+    def __init__(self, lines: Sequence[Line], workers: int) -> None:
         self.lines = lines
-        self.nodes = nodes
-        node = cycle(range(nodes))
-        #: The nodes of workers that have nothing to do.
         busy = sum(len(line.at_work) for line in lines)
-        self.free = [next(node) for _ in range(workers - busy)]
+        self.free = max(0, workers - busy)
         #: How many of those at work claim nothing when their task ends: their node is drained.
         self.leaving = max(0, busy - workers)
         self.now = 0.0
         self.waiting = [round(line.waiting) for line in lines]
-        #: When a task ends, of which line and node it is, and since when it is not billed.
-        self.at_work = [
-            (left, i, next(node), 0.0) for i, line in enumerate(lines) for left in line.at_work
-        ]
+        #: When a task ends, of which line it is, and since when it is not charged.
+        self.at_work = [(left, i, 0.0) for i, line in enumerate(lines) for left in line.at_work]
         heapify(self.at_work)
-        self.slots = Counter(lines[i].pool for _, i, _, _ in self.at_work)
+        self.slots = Counter(lines[i].pool for _, i, _ in self.at_work)
         self.served = [line.served for line in lines]
         self.had = {line.client: line.had for line in lines}
-        self.bills = [[line.unbilled / nodes for line in lines] for _ in range(nodes)]
+        for i, line in enumerate(lines):
+            if line.unbilled:
+                self.charge(i, line.unbilled)
         #: When the first task started that had waited, and when the last ended, by line.
         self.starts: dict[int, float] = {}
         self.ends: dict[int, float] = {}
 
     def play(self, which: int | None = None) -> None:
         """Until a line is through, or as long as it is worth it."""
-        every = BILLED_S / self.nodes
-        due, node, order, billed = every / 2, 0, self.in_turn(), 0
         for _ in range(MOST):
-            while self.free and self.claim(order):
+            while self.free and self.claim():
                 pass
             if which in self.ends or not self.at_work:
                 return
-            end = self.at_work[0][0]
-            if end <= due:
-                self.end()
-                billed = 0
-                continue
-            if billed >= self.nodes:
-                # Each node has billed since the last end: until the next the last of its bills
-                # has all that those before it would have.
-                due += BILLED_S * int((end - due) / BILLED_S)
-            self.now = max(due, self.now)
-            self.bill(node)
-            due, node, billed = self.now + every, (node + 1) % self.nodes, billed + 1
-            order = self.in_turn()
+            self.end()
 
-    def in_turn(self) -> list[int]:
-        """The lines in whose order tasks are claimed."""
-        known = [-1.0 if served is None else served for served in self.served]
-        had = {name: -1.0 if had is None else had for name, had in self.had.items()}
-        waiting = (i for i, count in enumerate(self.waiting) if count)
-        return sorted(waiting, key=lambda i: (had[self.lines[i].client], known[i], i))
-
-    def claim(self, order: list[int]) -> bool:
+    def claim(self) -> bool:
         """Start the next task; false if none may."""
-        for i in order:
-            line = self.lines[i]
-            if self.waiting[i] and (line.at_once is None or self.slots[line.pool] < line.at_once):
-                break
-        else:
+        open_ = [
+            i
+            for i, line in enumerate(self.lines)
+            if self.waiting[i] and (line.at_once is None or self.slots[line.pool] < line.at_once)
+        ]
+        if not open_:
             return False
+        self.reckon()
+        i = min(open_, key=self.turn)
         self.waiting[i] -= 1
-        node = self.free.pop()
-        self.slots[line.pool] += 1
-        heappush(self.at_work, (self.now + line.mean, i, node, self.now))
+        self.free -= 1
+        self.slots[self.lines[i].pool] += 1
+        heappush(self.at_work, (self.now + self.lines[i].mean, i, self.now))
         self.starts.setdefault(i, self.now)
         return True
 
+    def turn(self, i: int) -> tuple[float, float, int]:
+        """Where a line stands among the others: the lowest is next."""
+        served, had = self.served[i], self.had[self.lines[i].client]
+        return (
+            self.least_client() - LITTLE if had is None else had,
+            self.least_line(i) - LITTLE if served is None else served,
+            i,
+        )
+
     def end(self) -> None:
-        self.now, i, node, since = heappop(self.at_work)
-        self.bills[node][i] += self.now - since
+        self.now, i, since = heappop(self.at_work)
+        self.charge(i, self.now - since)
         if self.leaving:
             self.leaving -= 1
         else:
-            self.free.append(node)
+            self.free += 1
         self.slots[self.lines[i].pool] -= 1
-        if not self.waiting[i] and all(other != i for _, other, _, _ in self.at_work):
+        if not self.waiting[i] and all(other != i for _, other, _ in self.at_work):
             self.ends[i] = self.now
 
-    def bill(self, node: int) -> None:
-        """Who is new begins where the least served of the others is."""
-        bills = self.bills[node]
-        for place, (end, i, its, since) in enumerate(self.at_work):
-            if its == node:
-                bills[i] += self.now - since
-                self.at_work[place] = (end, i, its, self.now)
-        self.bills[node] = [0.0 for _ in self.lines]
-        for i, seconds in enumerate(bills):
-            if seconds:
-                line = self.lines[i]
-                self.served[i] = seconds / line.weight + self.least(
-                    self.served[i],
-                    (
-                        served
-                        for other, served in zip(self.lines, self.served, strict=True)
-                        if other.client == line.client
-                    ),
-                )
-                self.had[line.client] = seconds / line.weight + self.least(
-                    self.had[line.client], self.had.values()
-                )
+    def reckon(self) -> None:
+        """Charge what is at work for all that it has had by now."""
+        for place, (end, i, since) in enumerate(self.at_work):
+            self.charge(i, self.now - since)
+            self.at_work[place] = (end, i, self.now)
 
-    def least(self, served: float | None, others: Iterable[float | None]) -> float:
-        if served is not None:
-            return served
-        return min((each for each in others if each is not None), default=0.0)
+    def charge(self, i: int, seconds: float) -> None:
+        """Who is new begins where the least served of the others is."""
+        if not seconds:
+            return
+        line, served = self.lines[i], self.served[i]
+        had = self.had[line.client]
+        share = seconds / line.weight
+        self.served[i] = share + (self.least_line(i) if served is None else served)
+        self.had[line.client] = share + (self.least_client() if had is None else had)
+
+    def least_line(self, i: int) -> float:
+        """What the least served line of its client has had."""
+        its = zip(self.lines, self.served, strict=True)
+        client = self.lines[i].client
+        return least(served for line, served in its if line.client == client)
+
+    def least_client(self) -> float:
+        return least(self.had.values())
 
     def left(self) -> list[Line]:
         """The lines as they are by now."""
+        self.reckon()
         at_work: list[list[float]] = [[] for _ in self.lines]
-        for end, i, _, _ in self.at_work:
+        for end, i, _ in self.at_work:
             at_work[i].append(end - self.now)
         return [
             line._replace(
@@ -144,3 +132,7 @@ class Play:
                 self.lines, self.waiting, at_work, self.served, strict=True
             )
         ]
+
+
+def least(served: Iterable[float | None]) -> float:
+    return min((each for each in served if each is not None), default=0.0)

@@ -8,7 +8,7 @@ an older delivery changes nothing. docs/architecture.md has the picture.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -88,11 +88,13 @@ def claim(
     again_first: bool = True,
     interrupted: bool = False,
     limited: bool | None = True,
+    uncharged: Mapping[int, float] | None = None,
 ) -> list[tuple[Lease, str]]:
     """queued → running, and running → running where a lease has ended: what is next in a queue
     (`Engine.claim` says what that is), each leased for `Q_LEASE` seconds. A worker that dies from
     here on may have died of it. What the node's workers have, by their packages' ids (`held`), is
-    not taken over.
+    not taken over; what these have worked, and nobody has been charged for, in seconds by flow
+    (`uncharged`), counts.
     """
     return engine().claim(
         queue=queue,
@@ -104,6 +106,7 @@ def claim(
         again_first=again_first,
         interrupted=interrupted,
         limited=limited,
+        uncharged=uncharged or {},
     )
 
 

@@ -139,14 +139,6 @@ def test_of_runs_of_few_chunks_all_is_counted(
     assert Standing().uses == {}
 
 
-def test_nodes_that_claim_are_counted(run: Run, queue_server: Node) -> None:
-    assert Standing().nodes == 1
-    for number in range(1, 10):
-        queue_server.pk = f"{number:032}"
-        queue_server.save(force_insert=True)
-    assert Standing().nodes == outlook_module.MOST_NODES
-
-
 def fresh(run: Run) -> float | None:
     """What a look at the queue of this moment says."""
     outlook_module._last = (0.0, None)
@@ -274,7 +266,8 @@ def test_a_list_is_told_about_the_same(run: Run) -> None:
     for each in (run, second):
         told = outlook(each)
         assert found[each.task_id].portion == told.portion
-        assert found[each.task_id].ends_in == pytest.approx(told.ends_in, rel=0.1)
+        # Or a chunk later, where both clients have had the same.
+        assert found[each.task_id].ends_in == pytest.approx(told.ends_in, abs=5.1)
 
 
 def test_a_newcomer_is_told_what_he_can_expect(queue_server: Node, about: About) -> None:

@@ -199,12 +199,16 @@ def read_whole(plan: str) -> list[str]:
 @pytest.mark.thorough
 @pytest.mark.parametrize("limited", [False, True])
 @pytest.mark.parametrize("again_first", [False, True])
+@pytest.mark.parametrize("uncharged", [{}, {1: 0.5}])
 def test_a_claim_sorts_flows_alone_and_finds_their_tasks_by_an_index_that_has_no_others(
-    crowd: Run, node: LocalNode, limited: bool, again_first: bool
+    crowd: Run, node: LocalNode, limited: bool, again_first: bool, uncharged: dict[int, float]
 ) -> None:
     with CaptureQueriesContext(connection) as queries:
         assert transitions.claim(
-            *("sumsite", 1, node.row.pk), again_first=again_first, limited=limited
+            *("sumsite", 1, node.row.pk),
+            again_first=again_first,
+            limited=limited,
+            uncharged=uncharged,
         )
     plan = plans(queries)
     assert read_whole(plan) == [], plan
@@ -212,10 +216,11 @@ def test_a_claim_sorts_flows_alone_and_finds_their_tasks_by_an_index_that_has_no
     assert ("queue_package_again" in plan) == again_first, plan
     if connection.vendor == "postgresql":
         sorts = re.findall(r"Sort Key: (.*)", plan)
-        few = "queue_slot.number", "package.lock, package.id"  # a pool's slots; what is up again
+        # A pool's slots; what is up again; and whose tasks the node has had at work.
+        few = "queue_slot.number", "package.lock, package.id", "its.client", "its_1.client"
         assert all("served" in sort or sort in few for sort in sorts), plan
     else:
-        assert plan.count("TEMP B-TREE") <= 2, plan  # asked for without and with the right to write
+        assert plan.count("TEMP B-TREE") <= 3, plan  # clients, their flows, what is not charged
 
 
 @pytest.mark.thorough

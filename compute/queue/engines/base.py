@@ -6,6 +6,7 @@ writes a job's state.
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
@@ -58,17 +59,19 @@ class Engine(Groups, Flows, Counts, Parts, ABC):
         """Lease free packages of a `queue` for `lease_s` seconds on the database's clock, at most
         `limit`, and set their jobs running, by `node` and `worker`.
 
-        The oldest of the least served client's least served flow that is not paused; and what has
-        no turn, before these if `again_first`: its holder, a lease or a pause has ended, or stock
-        django-q2 or older code has queued it. What needs a slot only if one is free: in its turn
-        if `limited`, and before all if it was `interrupted`; when nothing else waits if not; never
-        if None. Each in one write, which touches no flow; with its payload; none that another claim
-        holds, or of `held`, which the node knows to be at work, whatever a clock says.
+        The oldest of the least served client's least served flow that is not paused, with worker
+        seconds by flow that are `uncharged`; and what has no turn, before these if `again_first`:
+        its holder, a lease or a pause has ended, or stock django-q2 or older code has queued it.
+        What needs a slot only if one is free: in its turn if `limited`, and before all if it was
+        `interrupted`; when nothing else waits if not; never if None. Each in one write, which
+        touches no flow; with its payload; none that another claim holds, or of `held`, which the
+        node knows to be at work, whatever a clock says.
         """
         ways = [Way.LIMITED if limited else Way.FAIR]
         ways.insert(0 if again_first else 1, Way.AGAIN)
         ways = [Way.INTERRUPTED] * bool(interrupted and limited) + ways
         ways += [Way.LIMITED] * (limited is False)
+        claim["uncharged"] = json.dumps(had) if (had := claim.get("uncharged")) else ""
         claimed: list[tuple[Lease, str]] = []
         for way in ways:
             if left := claim["limit"] - len(claimed):

@@ -45,9 +45,10 @@ NEW_CLIENT = f"""
     ), 0) {{source}}
     ON CONFLICT (queue, name) DO NOTHING
 """
-#: Of each client what it had and the least that a flow of it had: where a worker could be used.
+#: Of each client what it had, the least that a flow of it had, and how many there are: where a
+#: worker could be used.
 TAKERS = f"""
-    SELECT flow.client, client.served, min(flow.served)
+    SELECT flow.client, client.served, min(flow.served), count(*)
     FROM queue_flow AS flow LEFT JOIN queue_client AS client
         ON client.queue = flow.queue AND client.name = flow.client
     WHERE flow.queue = %(queue)s AND closed_at IS NULL AND NOT (paused OR kind_paused)
@@ -150,26 +151,28 @@ class Flows:
             ways = CHARGE_CLIENT, NEW_CLIENT.format(source=self.VALUES), CHARGE_CLIENT
             any(sql.execute(way, begun) for way in ways)  # another node may have been quicker
 
-    def lift(self, queue: str) -> None:
-        """Have who takes no worker now, though there are, gain nothing by that for later.
+    def lift(self, queue: str) -> int:
+        """Have who takes no worker now, though there are, gain nothing by that for later; how many
+        flows could take one.
 
         Clients and flows that had less than the least served of those who could take one are
         raised to that. Of others nobody had more or less than his share.
         """
         takers = sql.fetch(TAKERS.format(now=self.NOW), {"queue": queue})
-        known = [served for _, served, _ in takers if served is not None]
+        known = [served for _, served, *_ in takers if served is not None]
         if known:
             values = {"queue": queue, "least": min(known)}
             lower = "SELECT name FROM queue_client WHERE queue = %(queue)s AND served < %(least)s"
             for (name,) in sql.fetch(lower, values):
                 sql.execute(LIFT_CLIENT, {**values, "client": name})
-        leasts = {client: least for client, _, least in takers if least is not None}
+        leasts = {client: least for client, _, least, _ in takers if least is not None}
         for flow, client, served in sql.fetch(SERVED, {"queue": queue}) if leasts else []:
             if served < leasts.get(client, served):
                 sql.execute(LIFT_FLOW, {"flow": flow, "least": leasts[client]})
         least = min(known) if known else 1e300
         for (name,) in sql.fetch(GONE, {"queue": queue, "least": least}):
             sql.execute(FORGET, [queue, name])
+        return sum(count for *_, count in takers)
 
     def tidy(self, queue: str) -> None:
         """Close flows that are through, and open those in which something waits."""

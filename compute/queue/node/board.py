@@ -54,8 +54,11 @@ class Slot(ctypes.Structure):
         # For which flow it works, and since when by the monotonic clock; 0 if it is idle.
         ("flow", ctypes.c_int64),
         ("since", ctypes.c_double),
-        # For whom it has worked how long: the last of so many bills.
+        # For whom it has worked how long: the last of so many bills. And how many of these have
+        # been charged, and seconds of the next, while its task ran. Written by the guard.
         ("bills", ctypes.c_int64),
+        ("charged", ctypes.c_int64),
+        ("charged_s", ctypes.c_double),
         ("billed_to", ctypes.c_int64 * BILLS),
         ("billed_s", ctypes.c_double * BILLS),
     )
@@ -77,6 +80,8 @@ class Slot(ctypes.Structure):
     flow: int
     since: float
     bills: int
+    charged: int
+    charged_s: float
     billed_to: list[int]
     billed_s: list[float]
     outcomes: Any
@@ -154,8 +159,11 @@ class Head(ctypes.Structure):
         ("closing", ctypes.c_int64),
         # How often the guard has put up again what nobody held any more.
         ("again", ctypes.c_int64),
-        # Whether there are flows with a limit, as far as the guard knows.
+        # Whether there are flows with a limit, and several that share the workers, as far as the
+        # guard knows; and how often it has charged what these have had.
         ("limited", ctypes.c_int64),
+        ("shared", ctypes.c_int64),
+        ("charges", ctypes.c_int64),
         # Whether an operator drains the node, or has paused its queue.
         ("draining", ctypes.c_int64),
         ("paused", ctypes.c_int64),
@@ -166,6 +174,8 @@ class Head(ctypes.Structure):
     closing: int
     again: int
     limited: int
+    shared: int
+    charges: int
     draining: int
     paused: int
 

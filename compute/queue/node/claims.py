@@ -8,6 +8,7 @@ from django_q.conf import Conf
 from .. import transitions
 from .batch import Claimed
 from .board import Board
+from .meter import Meter
 
 #: Of so many claims one asks first for what has no turn.
 AGAIN_EACH = 4
@@ -17,6 +18,7 @@ class Claims:
     def __init__(self, node: str, board: Board) -> None:
         self.node = node
         self.board = board
+        self.meter = Meter(board)
         self.count = 0
         #: The guard's count of what it put up again, when all of that had been claimed.
         self.again = 0
@@ -39,6 +41,7 @@ class Claims:
             again_first=interrupted or self.count % AGAIN_EACH == 0,
             interrupted=interrupted,
             limited=None if ahead else bool(self.board.head.limited),
+            uncharged=self.meter.uncharged() if self.board.head.shared else None,
         )
         self.count += 1
         if not any(lease.attempt > 1 for lease, _ in claimed):

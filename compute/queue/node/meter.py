@@ -9,9 +9,11 @@ from .board import BILLS, Board, Slot
 
 
 class Meter:
-    """Counts each second once, of tasks that run, too; one of the guard's, the only reader."""
+    """Counts each second once, of tasks that run, too."""
 
     def __init__(self, board: Board) -> None:
+        self.board = board
+        self.charges = 0
         self.readings = [Reading(slot) for slot in board.slots]
         self.seconds: dict[int, float] = defaultdict(float)
 
@@ -22,8 +24,23 @@ class Meter:
         return self.seconds
 
     def clear(self) -> None:
-        """They are taken."""
+        """By the guard: they are charged. Workers count from here on."""
         self.seconds.clear()
+        for reading in self.readings:
+            reading.tell()
+        self.board.head.charges += 1
+
+    def uncharged(self) -> dict[int, float]:
+        """By a worker: seconds by flow that its guard has not charged.
+
+        What is charged at this moment may be counted or not.
+        """
+        if self.charges != self.board.head.charges:
+            self.charges = self.board.head.charges
+            self.seconds.clear()
+            for reading in self.readings:
+                reading.follow()
+        return self.read()
 
 
 class Reading:
@@ -49,3 +66,11 @@ class Reading:
         running = time.monotonic() - since
         seconds[flow] += max(0.0, running - self.ahead)
         self.ahead = running
+
+    def tell(self) -> None:
+        """How far it has read."""
+        self.slot.charged, self.slot.charged_s = self.bills, self.ahead
+
+    def follow(self) -> None:
+        """Read on from where the guard has come to."""
+        self.bills, self.ahead = self.slot.charged, self.slot.charged_s

@@ -30,6 +30,7 @@ class Shares:
     def __init__(self, board: Board) -> None:
         self.board = board
         self.meter = Meter(board)
+        self.meter.clear()  # what a guard before has not charged, nobody is
         self.looked, self.strays_at = 0.0, 0.0
 
     def turn(self) -> None:
@@ -69,7 +70,7 @@ def look_after(board: Board) -> int:
     and none owed for when it needed nothing. Every node does so; once is as good as twice."""
     count = transitions.recover(Conf.CLUSTER_NAME, board.held())
     with engine().turn():
-        engine().lift(Conf.CLUSTER_NAME)
+        board.head.shared = engine().lift(Conf.CLUSTER_NAME) > 1
         engine().tidy(Conf.CLUSTER_NAME)
     board.head.limited = engine().has_limits(Conf.CLUSTER_NAME)
     return count

@@ -9,8 +9,9 @@ from django_q.tasks import async_task
 
 from compute.queue import transitions
 from compute.queue.broker import sharing
-from compute.queue.engines import Lease
-from compute.queue.models import Job
+from compute.queue.engines import Lease, engine
+from compute.queue.fanout import async_iter
+from compute.queue.models import Flow, Job
 from compute.queue.node.board import Board
 from compute.queue.node.claims import AGAIN_EACH, Claims
 from tests.queue.conftest import LocalNode
@@ -43,6 +44,26 @@ def test_the_first_and_then_one_of_several_asks_first_for_what_has_no_turn(
     for _ in range(AGAIN_EACH + 1):
         claims.next()
     assert asked == [(True, True), *[(False, False)] * (AGAIN_EACH - 1), (True, False)]
+
+
+def test_what_nobody_is_charged_for_yet_counts_where_several_share(claims: Claims) -> None:
+    """Two flows, of which the one that had less has had the worker since."""
+    ann, bob = (async_iter(ADD, range(3), broker=sharing(client)) for client in ("ann", "bob"))
+    flows = {name: Flow.objects.get(key=name) for name in (ann, bob)}
+    for flow, seconds in zip(flows.values(), (1, 0.1), strict=True):
+        engine().charge("sumsite", flow.pk, seconds)
+    claims.count = 1
+    claims.board.slots[0].begin_for(flows[ann].pk)
+    claims.board.slots[0].since -= 1
+
+    def next_of() -> str:
+        ((lease, _),) = claims.next()
+        return Job.objects.get(queue_id=lease.queue_id).group
+
+    claims.board.head.shared = False
+    assert next_of() == ann
+    claims.board.head.shared = True
+    assert next_of() == bob
 
 
 @pytest.mark.parametrize("at_once", [None, 2])

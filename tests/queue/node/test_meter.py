@@ -128,6 +128,46 @@ def test_what_ends_while_one_looks_is_counted_the_next_time(
     assert meter.read() == {7: 2}
 
 
+def test_workers_count_what_their_guard_has_not_charged(
+    clock: Clock, board: Board, meter: Meter
+) -> None:
+    mine, others = board.slots
+    worker = Meter(board)
+    others.begin_for(8)
+    clock.now += 1
+    others.bill()
+    mine.begin_for(7)
+    clock.now += 2
+    assert worker.uncharged() == {7: 2, 8: 1}
+    meter.read()
+    clock.now += 3  # until they are charged, in which time the task goes on
+    assert worker.uncharged() == {7: 5, 8: 1}
+    meter.clear()
+    assert worker.uncharged() == {7: 3}
+    mine.bill()
+    mine.begin_for(8)
+    clock.now += 4
+    assert worker.uncharged() == {7: 3, 8: 4}
+
+
+def test_a_worker_that_comes_later_knows_what_was_charged(
+    clock: Clock, slot: Slot, board: Board, meter: Meter
+) -> None:
+    slot.begin_for(7)
+    clock.now += 2
+    slot.bill()
+    slot.begin_for(7)
+    clock.now += 3
+    meter.read()
+    meter.clear()
+    slot.bill()
+    assert Meter(board).uncharged() == {7: 0}
+    clock.now += 1
+    slot.begin_for(7)
+    clock.now += 1
+    assert Meter(board).uncharged() == {7: 1}
+
+
 def test_it_goes_by_a_clock_that_all_processes_share() -> None:
     slot = Board(workers=1).slots[0]
     slot.begin_for(7)

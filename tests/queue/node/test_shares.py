@@ -17,6 +17,7 @@ from compute.queue.models import Flow, Job, JobState
 from compute.queue.node import shares as shares_module
 from compute.queue.node.board import Board
 from compute.queue.node.channels import SLOW_POLL_S
+from compute.queue.node.meter import Meter
 from compute.queue.node.shares import IDLE_LOOK_S, LOOK_S, STRAYS_S, Shares, patience
 from compute.queue.sharing import Client
 from tests.conftest import About, without_database
@@ -81,6 +82,24 @@ def test_it_looks_after_the_flows_more_often_while_it_works(shares: Shares, cloc
     clock.now += IDLE_LOOK_S + 1
     shares.turn()
     assert not shares.board.head.limited
+
+
+def test_workers_know_whether_several_share_them(shares: Shares, clock: Clock) -> None:
+    async_iter(ADD, [1], broker=sharing("ann"))
+    shares.turn()
+    assert not shares.board.head.shared
+    async_iter(ADD, [1], broker=sharing("ann"))
+    clock.now += 10
+    shares.turn()
+    assert shares.board.head.shared
+
+
+def test_what_a_guard_before_has_not_charged_is_nobodys(db: None) -> None:
+    board = Board(workers=1)
+    board.slots[0].begin_for(7)
+    board.slots[0].bill()
+    Shares(board)
+    assert not Meter(board).uncharged()
 
 
 def test_what_was_lost_waits_in_its_flow_again(shares: Shares, node: LocalNode) -> None:

@@ -12,10 +12,29 @@ from . import prepared
 from .clock import LATER, NOW, NOW_S, UP_AGAIN, UP_NEXT
 from .places import OF_FLOW, OF_LOCK, Places
 
+#: Open flows in their turn.
+FLOWS = """
+    SELECT flow.id {columns} FROM queue_flow AS flow LEFT JOIN queue_client AS client
+        ON client.queue = flow.queue AND client.name = flow.client {uncharged}
+    WHERE flow.queue = %(queue)s AND closed_at IS NULL AND NOT (paused OR kind_paused) {which}
+    ORDER BY {had}, {served}, flow.id
+"""
+SECONDS = """
+    SELECT key::bigint AS flow, value::float8 AS seconds FROM json_each_text(%(uncharged)s::json)
+"""
+AS_CHARGED = {"uncharged": "", "had": sql.HAD, "served": sql.SERVED}
+BY_NOW = {
+    "uncharged": f"""
+        LEFT JOIN ({SECONDS}) AS uncharged ON uncharged.flow = flow.id
+        LEFT JOIN ({sql.SHARES.format(seconds=SECONDS)}) AS its ON its.client = flow.client
+    """,
+    "had": sql.HAD_BY_NOW,
+    "served": sql.SERVED_BY_NOW,
+}
 #: A flow at a time, in their order, until one has something: LATERAL goes by that. What is not
 #: needed is not there, for a plan takes long to find: the package's lock, for one.
 FAIR = f"""
-    SELECT job.queue_id, {{slot_id}} FROM ({sql.FLOWS}) AS flow {{slots}}
+    SELECT job.queue_id, {{slot_id}} FROM ({FLOWS}) AS flow {{slots}}
     CROSS JOIN LATERAL (
         SELECT queue_id FROM queue_job AS job
         WHERE {sql.WAITING.format(flow="flow.id")} {{place}}
@@ -54,7 +73,7 @@ CLAIM = f"""
 RECOVERED = f"(SELECT lock = {UP_AGAIN} FROM django_q_ormq AS before WHERE before.id = leased.id)"
 
 
-def ways(of_flow: str = "", of_lock: str = "") -> dict[Way, str]:
+def ways(turn: dict[str, str], of_flow: str = "", of_lock: str = "") -> dict[Way, str]:
     """The statements of claims that begin at the beginning, or at a place."""
     place = of_flow.format(flow="flow.id")
     again = sql.AGAIN.format(
@@ -67,6 +86,7 @@ def ways(of_flow: str = "", of_lock: str = "") -> dict[Way, str]:
         lock_job="FOR UPDATE SKIP LOCKED",
     )
     fair = FAIR.format(
+        **turn,
         which="AND at_once IS NULL",
         columns="",
         slots="",
@@ -85,6 +105,7 @@ def ways(of_flow: str = "", of_lock: str = "") -> dict[Way, str]:
         )""",
     }
     limited = FAIR.format(
+        **turn,
         which="",
         columns=", at_once, pool",
         slots=SLOTS_TAKEN,
@@ -112,7 +133,14 @@ def ways(of_flow: str = "", of_lock: str = "") -> dict[Way, str]:
     }
 
 
-WAYS, WAYS_FROM_A_PLACE = ways(), ways(OF_FLOW, OF_LOCK)
+#: By whether it begins at a place, and whether its node has something that is not charged.
+WAYS = {
+    (from_a_place, uncharged): ways(
+        BY_NOW if uncharged else AS_CHARGED, *((OF_FLOW, OF_LOCK) if from_a_place else ())
+    )
+    for from_a_place in (False, True)
+    for uncharged in (False, True)
+}
 
 
 def take(way: Way, claim: Values, places: Places) -> list[tuple[Lease, str]]:
@@ -127,7 +155,7 @@ def take(way: Way, claim: Values, places: Places) -> list[tuple[Lease, str]]:
     """
     alone = not connection.in_atomic_block
     place = places.get() if alone else None
-    ways = WAYS_FROM_A_PLACE if place else WAYS
+    ways = WAYS[place is not None, bool(claim.get("uncharged"))]
     statement = ways[way].replace("%(limit)s", str(claim["limit"]))  # which decides its plan
     values = {
         **claim,

@@ -13,21 +13,54 @@ from .clock import LATER, NOW, NOW_S, UP_AGAIN, UP_NEXT
 from .turns import turn
 
 WAITING = sql.WAITING.format(flow="flow.id")
-#: How many flows are looked at before all are: to sort two hundred takes as long as all the rest.
+#: At how many clients, and at how many flows of these, one looks before at all: to sort two hundred
+#: takes as long as all the rest.
 FEW, ALL = 4, -1
+CLIENTS = """
+    SELECT its.name, {had} AS had FROM (
+        SELECT client AS name, min(id) AS first FROM queue_flow
+        WHERE queue = %(queue)s AND closed_at IS NULL AND NOT (paused OR kind_paused) {which}
+        GROUP BY client
+    ) AS its LEFT JOIN queue_client AS client
+        ON client.queue = %(queue)s AND client.name = its.name {shares}
+    ORDER BY had, first LIMIT %(few)s
+"""
+FLOWS = f"""
+    SELECT flow.id {{columns}} FROM ({CLIENTS}) AS client
+        CROSS JOIN queue_flow AS flow ON flow.client = client.name {{uncharged}}
+    WHERE flow.queue = %(queue)s AND closed_at IS NULL AND NOT (paused OR kind_paused) {{which}}
+    ORDER BY client.had, {{served}}, flow.id LIMIT %(few)s
+"""
 #: (Without a limit a subquery's order would be nobody's.)
 FAIR = f"""
     SELECT package.id, lock = {UP_AGAIN}, {{slot}}
-    FROM ({sql.FLOWS} LIMIT %(flows)s) AS flow CROSS JOIN queue_job AS job ON {WAITING}
+    FROM ({FLOWS}) AS flow CROSS JOIN queue_job AS job ON {WAITING}
     CROSS JOIN django_q_ormq AS package ON package.id = job.queue_id
     WHERE {{slot}} IS NOT NULL LIMIT %(limit)s
 """
 FREE_SLOT = f"""
     CASE WHEN at_once IS NULL THEN 0 ELSE ({sql.FREE_SLOT.format(now=NOW)}) END
 """
+SECONDS = "SELECT CAST(key AS INTEGER) AS flow, value AS seconds FROM json_each(%(uncharged)s)"
+AS_CHARGED = {"shares": "", "uncharged": "", "had": sql.HAD, "served": sql.SERVED}
+SHARES = sql.SHARES.format(seconds=SECONDS)
+BY_NOW = {
+    "shares": f"LEFT JOIN ({SHARES}) AS shares ON shares.client = its.name",
+    "uncharged": f"LEFT JOIN ({SECONDS}) AS uncharged ON uncharged.flow = flow.id",
+    "had": sql.HAD_BY_NOW,
+    "served": sql.SERVED_BY_NOW,
+}
+
+
+def in_turn(turn: dict[str, str]) -> dict[Way, str]:
+    return {
+        Way.FAIR: FAIR.format(which="AND at_once IS NULL", columns="", slot="0", **turn),
+        Way.LIMITED: FAIR.format(which="", columns=", at_once, pool", slot=FREE_SLOT, **turn),
+    }
+
+
 WAYS = {
-    Way.FAIR: FAIR.format(which="AND at_once IS NULL", columns="", slot="0"),
-    Way.LIMITED: FAIR.format(which="", columns=", at_once, pool", slot=FREE_SLOT),
+    **in_turn(AS_CHARGED),
     Way.MORE: f"SELECT queue_id, false, 0 FROM ({sql.MORE.format(place='')})",
     Way.INTERRUPTED: sql.INTERRUPTED.format(
         columns=f"package.id, lock = {UP_AGAIN}, {FREE_SLOT}",
@@ -47,6 +80,7 @@ WAYS = {
         )
     ),
 }
+WAYS_BY_NOW = {**WAYS, **in_turn(BY_NOW)}
 #: Whether it is worth a look, which takes longer, and the right to write.
 ANY = f"""
     SELECT 1 FROM queue_flow AS flow CROSS JOIN queue_job AS job ON {WAITING}
@@ -76,11 +110,11 @@ class Found(NamedTuple):
 def claimable(way: Way, claim: Values, others: Collection[int]) -> list[Found]:
     """Free packages, of each slot one. Those that the node has are passed over here: the statement
     would cost more with them."""
-    limit = claim["limit"]
+    limit, ways = claim["limit"], WAYS_BY_NOW if claim.get("uncharged") else WAYS
     found: dict[int, Found] = {}
-    for flows in (FEW, ALL) if way in ANY_WAYS else (ALL,):
-        asked = {**claim, "limit": limit + len(others), "flows": flows}
-        for row in map(Found._make, sql.fetch(WAYS[way], asked)):
+    for few in (FEW, ALL) if way in ANY_WAYS else (ALL,):
+        asked = {**claim, "limit": limit + len(others), "few": few}
+        for row in map(Found._make, sql.fetch(ways[way], asked)):
             if row.queue_id not in others:
                 found.setdefault(-row.slot or row.queue_id, row)
         if len(found) >= limit:

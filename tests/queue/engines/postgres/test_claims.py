@@ -85,16 +85,19 @@ def test_only_a_claim_that_stands_alone_waits_for_no_disk(monkeypatch: pytest.Mo
 
 
 @pytest.mark.thorough
-def test_a_claims_plan_of_an_empty_table_is_right_for_a_full_one() -> None:
+@pytest.mark.parametrize("uncharged", [{}, {1: 0.5}])
+def test_a_claims_plan_of_an_empty_table_is_right_for_a_full_one(
+    uncharged: dict[int, float],
+) -> None:
     sql.execute("TRUNCATE queue_job, django_q_ormq, queue_flow", None)
     for again_first in (True, False) * MANY:
-        transitions.claim("sumsite", 1, None, again_first=again_first)
+        transitions.claim("sumsite", 1, None, again_first=again_first, uncharged=uncharged)
     assert sum(planned > 0 for _, planned in kept()) == 2
     for number in range(500):
         async_task("math.sqrt", number)
     read = rows_read_whole()
     for again_first in (True, False) * 3:
-        assert transitions.claim("sumsite", 1, None, again_first=again_first)
+        assert transitions.claim("sumsite", 1, None, again_first=again_first, uncharged=uncharged)
     assert rows_read_whole() == read
 
 
