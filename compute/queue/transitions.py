@@ -90,11 +90,9 @@ def claim(
     limited: bool | None = True,
     uncharged: Mapping[int, float] | None = None,
 ) -> list[tuple[Lease, str]]:
-    """queued → running, and running → running where a lease has ended: what is next in a queue
-    (`Engine.claim` says what that is), each leased for `Q_LEASE` seconds. A worker that dies from
-    here on may have died of it. What the node's workers have, by their packages' ids (`held`), is
-    not taken over; what these have worked, and nobody has been charged for, in seconds by flow
-    (`uncharged`), counts.
+    """queued → running, and running → running where a lease has ended: what is next in a queue, as
+    `Engine.claim` says, each leased for `Q_LEASE` seconds. A worker that dies from here on may have
+    died of it. What the node's workers have, by their packages' ids (`held`), is not taken over.
     """
     return engine().claim(
         queue=queue,
@@ -193,10 +191,8 @@ def leave_all(held: Collection[Held], pause: timedelta = timedelta()) -> int:
 
 
 def survives(task_id: str, deaths: int) -> bool:
-    """A death of its worker more, which may be its doing: whether it may be tried again.
-
-    If so, it is counted, and the job is to be given back; else it has to fail.
-    """
+    """A death of its worker more, which may be its doing: whether it may be tried again. If so, it
+    is counted, and the job is to be given back; else it has to fail."""
     if deaths + 1 >= MAX_DEATHS:
         return False
     engine().count_death(task_id)

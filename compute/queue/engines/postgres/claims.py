@@ -6,7 +6,7 @@ import time
 
 from django.db import connection
 
-from .. import sql
+from .. import order, sql
 from ..values import Lease, Values, Way
 from . import prepared
 from .clock import LATER, NOW, NOW_S, UP_AGAIN, UP_NEXT
@@ -22,14 +22,14 @@ FLOWS = """
 SECONDS = """
     SELECT key::bigint AS flow, value::float8 AS seconds FROM json_each_text(%(uncharged)s::json)
 """
-AS_CHARGED = {"uncharged": "", "had": sql.HAD, "served": sql.SERVED}
+AS_CHARGED = {"uncharged": "", "had": order.HAD, "served": order.SERVED}
 BY_NOW = {
     "uncharged": f"""
         LEFT JOIN ({SECONDS}) AS uncharged ON uncharged.flow = flow.id
-        LEFT JOIN ({sql.SHARES.format(seconds=SECONDS)}) AS its ON its.client = flow.client
+        LEFT JOIN ({order.SHARES.format(seconds=SECONDS)}) AS its ON its.client = flow.client
     """,
-    "had": sql.HAD_BY_NOW,
-    "served": sql.SERVED_BY_NOW,
+    "had": order.HAD_BY_NOW,
+    "served": order.SERVED_BY_NOW,
 }
 #: A flow at a time, in their order, until one has something: LATERAL goes by that. What is not
 #: needed is not there, for a plan takes long to find: the package's lock, for one.

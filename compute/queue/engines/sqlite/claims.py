@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from django.db import connection
 
-from .. import sql
+from .. import order, sql
 from ..values import Lease, Values, Way
 from .clock import LATER, NOW, NOW_S, UP_AGAIN, UP_NEXT
 from .turns import turn
@@ -42,13 +42,13 @@ FREE_SLOT = f"""
     CASE WHEN at_once IS NULL THEN 0 ELSE ({sql.FREE_SLOT.format(now=NOW)}) END
 """
 SECONDS = "SELECT CAST(key AS INTEGER) AS flow, value AS seconds FROM json_each(%(uncharged)s)"
-AS_CHARGED = {"shares": "", "uncharged": "", "had": sql.HAD, "served": sql.SERVED}
-SHARES = sql.SHARES.format(seconds=SECONDS)
+AS_CHARGED = {"shares": "", "uncharged": "", "had": order.HAD, "served": order.SERVED}
+SHARES = order.SHARES.format(seconds=SECONDS)
 BY_NOW = {
     "shares": f"LEFT JOIN ({SHARES}) AS shares ON shares.client = its.name",
     "uncharged": f"LEFT JOIN ({SECONDS}) AS uncharged ON uncharged.flow = flow.id",
-    "had": sql.HAD_BY_NOW,
-    "served": sql.SERVED_BY_NOW,
+    "had": order.HAD_BY_NOW,
+    "served": order.SERVED_BY_NOW,
 }
 
 
