@@ -3,23 +3,41 @@
 Who was not served yet, as far as nodes have written it down, comes first, and is charged soon.
 """
 
-HAD, SERVED = "coalesce(client.served, -1)", "coalesce(flow.served, -1)"
-#: The same with what the claim's own node has not written down: by the rows alone a flow of short
-#: tasks would have all workers until it is. A newcomer begins just below the least of the others.
-HAD_BY_NOW = """
-    coalesce(client.served, (
-        SELECT min(served) FROM queue_client WHERE queue = %(queue)s
-    ) - 0.000001, 0) + coalesce(share, 0)
+#: Open flows in their turn.
+FLOWS = """
+    SELECT flow.id {columns} FROM queue_flow AS flow LEFT JOIN queue_client AS client
+        ON client.queue = flow.queue AND client.name = flow.client {uncharged}
+    WHERE flow.queue = %(queue)s AND closed_at IS NULL AND NOT (paused OR kind_paused) {which}
+    ORDER BY {turn}, flow.id
 """
-SERVED_BY_NOW = """
-    coalesce(flow.served, (
-        SELECT min(other.served) FROM queue_flow AS other WHERE other.queue = %(queue)s
-            AND other.client = flow.client AND other.closed_at IS NULL
-    ) - 0.000001, 0) + coalesce(uncharged.seconds / flow.weight, 0)
-"""
-#: What that comes to for clients.
-SHARES = """
-    SELECT its.client, sum(uncharged.seconds / its.weight) AS share
-    FROM ({seconds}) AS uncharged JOIN queue_flow AS its ON its.id = uncharged.flow
-    GROUP BY its.client
-"""
+AS_CHARGED = {
+    "uncharged": "",
+    "turn": "coalesce(client.served, -1), coalesce(flow.served, -1)",
+}
+
+
+def by_now(seconds: str) -> dict[str, str]:
+    """The same with what the claim's own node has not written down (`seconds` by `flow`, as a
+    SELECT): by the rows alone a flow of short tasks would have all workers until it is.
+
+    A newcomer begins just below the least of the others.
+    """
+    return {
+        "uncharged": f"""
+            LEFT JOIN ({seconds}) AS uncharged ON uncharged.flow = flow.id
+            LEFT JOIN (
+                SELECT its.client, sum(uncharged.seconds / its.weight) AS share
+                FROM ({seconds}) AS uncharged JOIN queue_flow AS its ON its.id = uncharged.flow
+                GROUP BY its.client
+            ) AS its ON its.client = flow.client
+        """,
+        "turn": """
+            coalesce(client.served, (
+                SELECT min(served) FROM queue_client WHERE queue = %(queue)s
+            ) - 0.000001, 0) + coalesce(share, 0),
+            coalesce(flow.served, (
+                SELECT min(other.served) FROM queue_flow AS other WHERE other.queue = %(queue)s
+                    AND other.client = flow.client AND other.closed_at IS NULL
+            ) - 0.000001, 0) + coalesce(uncharged.seconds / flow.weight, 0)
+        """,
+    }

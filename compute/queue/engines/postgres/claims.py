@@ -12,29 +12,13 @@ from . import prepared
 from .clock import LATER, NOW, NOW_S, UP_AGAIN, UP_NEXT
 from .places import OF_FLOW, OF_LOCK, Places
 
-#: Open flows in their turn.
-FLOWS = """
-    SELECT flow.id {columns} FROM queue_flow AS flow LEFT JOIN queue_client AS client
-        ON client.queue = flow.queue AND client.name = flow.client {uncharged}
-    WHERE flow.queue = %(queue)s AND closed_at IS NULL AND NOT (paused OR kind_paused) {which}
-    ORDER BY {had}, {served}, flow.id
-"""
-SECONDS = """
-    SELECT key::bigint AS flow, value::float8 AS seconds FROM json_each_text(%(uncharged)s::json)
-"""
-AS_CHARGED = {"uncharged": "", "had": order.HAD, "served": order.SERVED}
-BY_NOW = {
-    "uncharged": f"""
-        LEFT JOIN ({SECONDS}) AS uncharged ON uncharged.flow = flow.id
-        LEFT JOIN ({order.SHARES.format(seconds=SECONDS)}) AS its ON its.client = flow.client
-    """,
-    "had": order.HAD_BY_NOW,
-    "served": order.SERVED_BY_NOW,
-}
+BY_NOW = order.by_now(
+    "SELECT key::bigint AS flow, value::float8 AS seconds FROM json_each_text(%(uncharged)s::json)"
+)
 #: A flow at a time, in their order, until one has something: LATERAL goes by that. What is not
 #: needed is not there, for a plan takes long to find: the package's lock, for one.
 FAIR = f"""
-    SELECT job.queue_id, {{slot_id}} FROM ({FLOWS}) AS flow {{slots}}
+    SELECT job.queue_id, {{slot_id}} FROM ({order.FLOWS}) AS flow {{slots}}
     CROSS JOIN LATERAL (
         SELECT queue_id FROM queue_job AS job
         WHERE {sql.WAITING.format(flow="flow.id")} {{place}}
@@ -136,7 +120,7 @@ def ways(turn: dict[str, str], of_flow: str = "", of_lock: str = "") -> dict[Way
 #: By whether it begins at a place, and whether its node has something that is not charged.
 WAYS = {
     (from_a_place, uncharged): ways(
-        BY_NOW if uncharged else AS_CHARGED, *((OF_FLOW, OF_LOCK) if from_a_place else ())
+        BY_NOW if uncharged else order.AS_CHARGED, *((OF_FLOW, OF_LOCK) if from_a_place else ())
     )
     for from_a_place in (False, True)
     for uncharged in (False, True)

@@ -13,43 +13,21 @@ from .clock import LATER, NOW, NOW_S, UP_AGAIN, UP_NEXT
 from .turns import turn
 
 WAITING = sql.WAITING.format(flow="flow.id")
-#: At how many clients, and at how many flows of these, one looks before at all: to sort two hundred
-#: takes as long as all the rest.
+#: How many flows are looked at before all are: to sort two hundred takes as long as all the rest.
 FEW, ALL = 4, -1
-CLIENTS = """
-    SELECT its.name, {had} AS had FROM (
-        SELECT client AS name, min(id) AS first FROM queue_flow
-        WHERE queue = %(queue)s AND closed_at IS NULL AND NOT (paused OR kind_paused) {which}
-        GROUP BY client
-    ) AS its LEFT JOIN queue_client AS client
-        ON client.queue = %(queue)s AND client.name = its.name {shares}
-    ORDER BY had, first LIMIT %(few)s
-"""
-FLOWS = f"""
-    SELECT flow.id {{columns}} FROM ({CLIENTS}) AS client
-        CROSS JOIN queue_flow AS flow ON flow.client = client.name {{uncharged}}
-    WHERE flow.queue = %(queue)s AND closed_at IS NULL AND NOT (paused OR kind_paused) {{which}}
-    ORDER BY client.had, {{served}}, flow.id LIMIT %(few)s
-"""
 #: (Without a limit a subquery's order would be nobody's.)
 FAIR = f"""
     SELECT package.id, lock = {UP_AGAIN}, {{slot}}
-    FROM ({FLOWS}) AS flow CROSS JOIN queue_job AS job ON {WAITING}
+    FROM ({order.FLOWS} LIMIT %(flows)s) AS flow CROSS JOIN queue_job AS job ON {WAITING}
     CROSS JOIN django_q_ormq AS package ON package.id = job.queue_id
     WHERE {{slot}} IS NOT NULL LIMIT %(limit)s
 """
 FREE_SLOT = f"""
     CASE WHEN at_once IS NULL THEN 0 ELSE ({sql.FREE_SLOT.format(now=NOW)}) END
 """
-SECONDS = "SELECT CAST(key AS INTEGER) AS flow, value AS seconds FROM json_each(%(uncharged)s)"
-AS_CHARGED = {"shares": "", "uncharged": "", "had": order.HAD, "served": order.SERVED}
-SHARES = order.SHARES.format(seconds=SECONDS)
-BY_NOW = {
-    "shares": f"LEFT JOIN ({SHARES}) AS shares ON shares.client = its.name",
-    "uncharged": f"LEFT JOIN ({SECONDS}) AS uncharged ON uncharged.flow = flow.id",
-    "had": order.HAD_BY_NOW,
-    "served": order.SERVED_BY_NOW,
-}
+BY_NOW = order.by_now(
+    "SELECT CAST(key AS INTEGER) AS flow, value AS seconds FROM json_each(%(uncharged)s)"
+)
 
 
 def in_turn(turn: dict[str, str]) -> dict[Way, str]:
@@ -60,7 +38,7 @@ def in_turn(turn: dict[str, str]) -> dict[Way, str]:
 
 
 WAYS = {
-    **in_turn(AS_CHARGED),
+    **in_turn(order.AS_CHARGED),
     Way.MORE: f"SELECT queue_id, false, 0 FROM ({sql.MORE.format(place='')})",
     Way.INTERRUPTED: sql.INTERRUPTED.format(
         columns=f"package.id, lock = {UP_AGAIN}, {FREE_SLOT}",
@@ -112,8 +90,8 @@ def claimable(way: Way, claim: Values, others: Collection[int]) -> list[Found]:
     would cost more with them."""
     limit, ways = claim["limit"], WAYS_BY_NOW if claim.get("uncharged") else WAYS
     found: dict[int, Found] = {}
-    for few in (FEW, ALL) if way in ANY_WAYS else (ALL,):
-        asked = {**claim, "limit": limit + len(others), "few": few}
+    for flows in (FEW, ALL) if way in ANY_WAYS else (ALL,):
+        asked = {**claim, "limit": limit + len(others), "flows": flows}
         for row in map(Found._make, sql.fetch(ways[way], asked)):
             if row.queue_id not in others:
                 found.setdefault(-row.slot or row.queue_id, row)
