@@ -108,12 +108,13 @@ class TextRequest(WSGIRequest):
             raise
 
     def _set_content_type_params(self, meta: dict[str, Any]) -> None:
+        self.content_type, self.content_params = "", {}
         try:
             super()._set_content_type_params(meta)  # type: ignore[misc]
-        except (LookupError, ValueError):  # ValueError: a name with a NUL in it
+        except (BadRequest, LookupError, ValueError):
+            # Of a charset that is none, the type is read by then. Of another parameter in an
+            # unknown charset, or of a very long one, nothing is (BadRequest in Django 6.1).
             self._encoding = None
-        except BadRequest:  # of an unknown charset of another parameter, or of a very long one
-            self.content_type, self.content_params = "", {}
 
 
 class Application(WSGIHandler):

@@ -187,6 +187,12 @@ class Named(type):
 class Unread(metaclass=Named):
     """Stands for an object of another class, or what a function would make; keeps nothing."""
 
+    def __new__(cls, *args: Any, **_: Any) -> Unread:
+        # Python 3.11 pickles a member of an enum as an attribute of that.
+        member = cls.__name__ == "getattr" and args and isinstance(args[0], Named)
+        made: Unread = super().__new__(args[0] if member else cls)
+        return made
+
     def __init__(self, *_: Any, **__: Any) -> None:
         pass
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import enum
 import pickle
 import uuid
 from collections import OrderedDict, deque
@@ -44,6 +45,10 @@ class Shelf:
 
     def __reduce__(self) -> Any:
         return [].append, (1,)
+
+
+class Shade(enum.Enum):
+    DARK = 1
 
 
 @dataclass(frozen=True)
@@ -151,6 +156,9 @@ def test_plain_data_is_read_as_it_is(value: Any) -> None:
         ([Tile], "[Tile]"),
         (partial(int, base=2), "partial(…)"),
         (len, "len"),
+        (getattr, "getattr"),
+        (Shade.DARK, "Shade(…)"),
+        ([Shade.DARK, Shade], "[Shade(…), Shade]"),
         ([].append, "getattr(…)"),
         (datetime.date.today, "getattr(…)"),
         (Shelf(), "getattr(…)"),

@@ -78,7 +78,7 @@ def test_no_charset_breaks_a_request(db: None, content_type: str) -> None:
     assert ask(content_type) == ("200 OK", b'{"total": 55}')
 
 
-@pytest.mark.parametrize("more", ["a*=nosuch''b", f"a={'b' * 20_000}"])
+@pytest.mark.parametrize("more", ["a*=nosuch''b", f"a*=nosuch''{'b' * 20_000}"])
 def test_a_type_that_cannot_be_read_is_none(db: None, more: str) -> None:
     """Django's request would raise before any middleware could answer."""
     assert ask(f"text/plain; {more}") == ("200 OK", b'{"total": 55}')
