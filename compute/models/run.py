@@ -140,9 +140,9 @@ class Run(Asked):
         return Flow.objects.filter(key=self.task_id)
 
     def share(self) -> None:
-        """Have its flow count for who has it run."""
+        """Have its flow count for who has it run, among whose flows it begins anew."""
         if self.sharer:
-            self.flow.update(client=self.sharer)
+            self.flow.exclude(client=self.sharer).update(client=self.sharer, served=None)
 
     @property
     def spent(self) -> float:

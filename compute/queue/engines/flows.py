@@ -64,6 +64,14 @@ SERVED = """
     SELECT id, client, served FROM queue_flow
     WHERE queue = %(queue)s AND closed_at IS NULL AND served IS NOT NULL
 """
+#: Of a client without a row, as where a flow has changed hands: it begins anew.
+STRANGERS = """
+    UPDATE queue_flow SET served = NULL
+    WHERE queue = %(queue)s AND closed_at IS NULL AND served IS NOT NULL AND NOT EXISTS (
+        SELECT 1 FROM queue_client
+        WHERE queue_client.queue = queue_flow.queue AND name = queue_flow.client
+    )
+"""
 LIFT_FLOW = "UPDATE queue_flow SET served = %(least)s WHERE id = %(flow)s AND served < %(least)s"
 #: Of whom nothing waits, who so need not be remembered, unless they had more than others.
 GONE = """
@@ -100,7 +108,12 @@ SHUT_OUT = """
     SELECT flow_id FROM waiting JOIN queue_flow ON queue_flow.id = flow_id
     WHERE closed_at IS NOT NULL
 """
-OPEN = "UPDATE queue_flow SET closed_at = NULL, opened_at = {now} WHERE {chosen}"
+#: One that was closed begins anew: what it had then is nothing to what others have had since.
+OPEN = """
+    UPDATE queue_flow SET closed_at = NULL, opened_at = {now},
+        served = CASE WHEN closed_at IS NULL THEN served END
+    WHERE {chosen}
+"""
 RECOVERABLE = """
     SELECT task_id, delivery, package.id, state FROM django_q_ormq AS package
     JOIN queue_job AS job ON job.queue_id = package.id
@@ -169,6 +182,7 @@ class Flows:
         for flow, client, served in sql.fetch(SERVED, {"queue": queue}) if leasts else []:
             if served < leasts.get(client, served):
                 sql.execute(LIFT_FLOW, {"flow": flow, "least": leasts[client]})
+        sql.execute(STRANGERS, {"queue": queue})
         least = min(known) if known else 1e300
         for (name,) in sql.fetch(GONE, {"queue": queue, "least": least}):
             sql.execute(FORGET, [queue, name])

@@ -3,6 +3,8 @@
 Who was not served yet, as far as nodes have written it down, comes first, and is charged soon.
 """
 
+#: Worker seconds that are next to none: so far a newcomer begins before whom it is equal to.
+LITTLE = 0.000001
 #: Open flows in their turn.
 FLOWS = """
     SELECT flow.id {columns} FROM queue_flow AS flow LEFT JOIN queue_client AS client
@@ -31,13 +33,13 @@ def by_now(seconds: str) -> dict[str, str]:
                 GROUP BY its.client
             ) AS its ON its.client = flow.client
         """,
-        "turn": """
+        "turn": f"""
             coalesce(client.served, (
                 SELECT min(served) FROM queue_client WHERE queue = %(queue)s
-            ) - 0.000001, 0) + coalesce(share, 0),
+            ) - {LITTLE}, 0) + coalesce(share, 0),
             coalesce(flow.served, (
                 SELECT min(other.served) FROM queue_flow AS other WHERE other.queue = %(queue)s
                     AND other.client = flow.client AND other.closed_at IS NULL
-            ) - 0.000001, 0) + coalesce(uncharged.seconds / flow.weight, 0)
+            ) - {LITTLE}, 0) + coalesce(uncharged.seconds / flow.weight, 0)
         """,
     }

@@ -210,6 +210,27 @@ def test_what_waits_in_a_closed_flow_is_not_forgotten(node: LocalNode) -> None:
     assert take(node) == shut
 
 
+def test_a_flow_that_is_opened_again_begins_as_its_clients_newest(node: LocalNode) -> None:
+    long_ago, other = flow("ann"), flow("ann")
+    charge(long_ago, 1)
+    Flow.objects.filter(pk=long_ago.pk).update(closed_at=Now())
+    charge(other, 1000)
+    engine().open([long_ago.pk, other.pk])
+    assert Flow.objects.get(pk=other.pk).served == 1000
+    assert Counter(turns(node, 4)) == {long_ago: 2, other: 2}
+
+
+def test_a_flow_of_a_client_of_whom_nothing_is_known_begins_anew(node: LocalNode) -> None:
+    stranger, other = flow("ann"), flow("bob")
+    charge(stranger, 1000)
+    charge(other, 1)
+    Flow.objects.filter(pk=stranger.pk).update(client="cid")  # as a server of the version before
+    assert engine().lift(QUEUE) == 2
+    assert Flow.objects.get(pk=stranger.pk).served is None
+    assert Flow.objects.get(pk=other.pk).served == 1
+    assert take(node) == stranger
+
+
 def test_what_is_retried_opens_its_flow(node: LocalNode) -> None:
     flow("ann", 1)
     Job.objects.update(state=JobState.FAILED, payload="package")

@@ -9,56 +9,66 @@ from django.db import connection
 
 from .. import order, sql
 from ..values import Lease, Values, Way
+from . import front
 from .clock import LATER, NOW, NOW_S, UP_AGAIN, UP_NEXT
 from .turns import turn
 
 WAITING = sql.WAITING.format(flow="flow.id")
-#: How many flows are looked at before all are: to sort two hundred takes as long as all the rest.
-FEW, ALL = 4, -1
-#: (Without a limit a subquery's order would be nobody's.)
 FAIR = f"""
     SELECT package.id, lock = {UP_AGAIN}, {{slot}}
-    FROM ({order.FLOWS} LIMIT %(flows)s) AS flow CROSS JOIN queue_job AS job ON {WAITING}
+    FROM ({{flows}}) AS flow CROSS JOIN queue_job AS job INDEXED BY job_waiting ON {WAITING}
     CROSS JOIN django_q_ormq AS package ON package.id = job.queue_id
     WHERE {{slot}} IS NOT NULL LIMIT %(limit)s
 """
+#: (Without a limit a subquery's order would be nobody's.)
+ALL = -1
 FREE_SLOT = f"""
     CASE WHEN at_once IS NULL THEN 0 ELSE ({sql.FREE_SLOT.format(now=NOW)}) END
 """
+AGAIN = sql.AGAIN.format(
+    now=NOW,
+    lost=UP_AGAIN,
+    next=UP_NEXT,
+    others="",
+    waiting=sql.WAITING.format(flow="0"),
+    lock_package="",
+    lock_job="",
+)
 BY_NOW = order.by_now(
     "SELECT CAST(key AS INTEGER) AS flow, value AS seconds FROM json_each(%(uncharged)s)"
 )
 
 
-def in_turn(turn: dict[str, str]) -> dict[Way, str]:
+def in_turn(few: str, turn: dict[str, str]) -> dict[Way, list[str]]:
+    """Of each way the statements that are tried until there is enough: the first reads little."""
+    without = order.FLOWS.format(which="AND at_once IS NULL", columns="", **turn)
+    limited = order.FLOWS.format(which="", columns=", at_once, pool", **turn)
     return {
-        Way.FAIR: FAIR.format(which="AND at_once IS NULL", columns="", slot="0", **turn),
-        Way.LIMITED: FAIR.format(which="", columns=", at_once, pool", slot=FREE_SLOT, **turn),
+        Way.FAIR: [
+            FAIR.format(flows=few, slot="0"),
+            FAIR.format(flows=f"{without} LIMIT {ALL}", slot="0"),
+        ],
+        Way.LIMITED: [
+            FAIR.format(flows=f"{limited} LIMIT {count}", slot=FREE_SLOT)
+            for count in (front.FEW, ALL)
+        ],
     }
 
 
 WAYS = {
-    **in_turn(order.AS_CHARGED),
-    Way.MORE: f"SELECT queue_id, false, 0 FROM ({sql.MORE.format(place='')})",
-    Way.INTERRUPTED: sql.INTERRUPTED.format(
-        columns=f"package.id, lock = {UP_AGAIN}, {FREE_SLOT}",
-        locked="",
-        next=UP_NEXT,
-        which=f"AND {FREE_SLOT} IS NOT NULL ORDER BY package.id",
-    ),
-    Way.AGAIN: "SELECT *, 0 FROM ({})".format(
-        sql.AGAIN.format(
-            now=NOW,
-            lost=UP_AGAIN,
+    **in_turn(front.AS_CHARGED, order.AS_CHARGED),
+    Way.MORE: [f"SELECT queue_id, false, 0 FROM ({sql.MORE.format(place='')})"],
+    Way.INTERRUPTED: [
+        sql.INTERRUPTED.format(
+            columns=f"package.id, lock = {UP_AGAIN}, {FREE_SLOT}",
+            locked="",
             next=UP_NEXT,
-            others="",
-            waiting=sql.WAITING.format(flow="0"),
-            lock_package="",
-            lock_job="",
+            which=f"AND {FREE_SLOT} IS NOT NULL ORDER BY package.id",
         )
-    ),
+    ],
+    Way.AGAIN: [f"SELECT *, 0 FROM ({AGAIN})"],
 }
-WAYS_BY_NOW = {**WAYS, **in_turn(BY_NOW)}
+WAYS_BY_NOW = {**WAYS, **in_turn(front.BY_NOW, BY_NOW)}
 #: Whether it is worth a look, which takes longer, and the right to write.
 ANY = f"""
     SELECT 1 FROM queue_flow AS flow CROSS JOIN queue_job AS job ON {WAITING}
@@ -90,9 +100,9 @@ def claimable(way: Way, claim: Values, others: Collection[int]) -> list[Found]:
     would cost more with them."""
     limit, ways = claim["limit"], WAYS_BY_NOW if claim.get("uncharged") else WAYS
     found: dict[int, Found] = {}
-    for flows in (FEW, ALL) if way in ANY_WAYS else (ALL,):
-        asked = {**claim, "limit": limit + len(others), "flows": flows}
-        for row in map(Found._make, sql.fetch(ways[way], asked)):
+    for statement in ways[way]:
+        asked = {**claim, "limit": limit + len(others)}
+        for row in map(Found._make, sql.fetch(statement, asked)):
             if row.queue_id not in others:
                 found.setdefault(-row.slot or row.queue_id, row)
         if len(found) >= limit:
