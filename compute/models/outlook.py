@@ -29,7 +29,7 @@ from .states import RunState
 FEW = 1_000
 #: So many chunks of others are counted, at most, for a look; of longer runs their flows tell.
 MOST = 5_000
-#: Seconds between two of a node's bills.
+#: Seconds between two of a node's bills, at most.
 BILLED_S = 0.5
 #: Seconds for which a look at the queue holds in a process: everybody asks again and again.
 HOLDS_S = 0.5

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from heapq import heapify, heappop, heappush
+from math import inf
 
 from .fluid import Line
 
 #: How many ends of tasks are played through at most.
 MOST = 400
-#: Worker seconds that are next to none, so that a newcomer comes before whom it is equal to.
-LITTLE = 1e-6
 
 
 class Play:
@@ -29,6 +28,11 @@ class Play:
         self.leaving = max(0, busy - workers)
         self.now = 0.0
         self.waiting = [round(line.waiting) for line in lines]
+        #: Of each client the lines in which something waits.
+        self.open: dict[str, list[int]] = defaultdict(list)
+        for i, line in enumerate(lines):
+            if self.waiting[i]:
+                self.open[line.client].append(i)
         #: When a task ends, of which line it is, and since when it is not charged.
         self.at_work = [(left, i, 0.0) for i, line in enumerate(lines) for left in line.at_work]
         heapify(self.at_work)
@@ -53,30 +57,35 @@ class Play:
 
     def claim(self) -> bool:
         """Start the next task; false if none may."""
-        open_ = [
-            i
-            for i, line in enumerate(self.lines)
-            if self.waiting[i] and (line.at_once is None or self.slots[line.pool] < line.at_once)
-        ]
-        if not open_:
-            return False
         self.reckon()
-        i = min(open_, key=self.turn)
-        self.waiting[i] -= 1
-        self.free -= 1
-        self.slots[self.lines[i].pool] += 1
-        heappush(self.at_work, (self.now + self.lines[i].mean, i, self.now))
-        self.starts.setdefault(i, self.now)
-        return True
+        for client in sorted(self.open, key=self.turn_of_client):
+            if may := [i for i in self.open[client] if self.has_slot(self.lines[i])]:
+                self.start(min(may, key=self.turn))
+                return True
+        return False
 
-    def turn(self, i: int) -> tuple[float, float, int]:
-        """Where a line stands among the others: the lowest is next."""
-        served, had = self.served[i], self.had[self.lines[i].client]
-        return (
-            self.least_client() - LITTLE if had is None else had,
-            self.least_line(i) - LITTLE if served is None else served,
-            i,
-        )
+    def turn_of_client(self, client: str) -> float:
+        """The lowest is next; a newcomer is before all."""
+        had = self.had[client]
+        return -inf if had is None else had
+
+    def turn(self, i: int) -> float:
+        """The same among the lines of a client."""
+        served = self.served[i]
+        return -inf if served is None else served
+
+    def has_slot(self, line: Line) -> bool:
+        return line.at_once is None or self.slots[line.pool] < line.at_once
+
+    def start(self, i: int) -> None:
+        line = self.lines[i]
+        self.waiting[i] -= 1
+        if not self.waiting[i]:
+            self.open[line.client].remove(i)
+        self.free -= 1
+        self.slots[line.pool] += 1
+        heappush(self.at_work, (self.now + line.mean, i, self.now))
+        self.starts.setdefault(i, self.now)
 
     def end(self) -> None:
         self.now, i, since = heappop(self.at_work)
@@ -102,17 +111,13 @@ class Play:
         line, served = self.lines[i], self.served[i]
         had = self.had[line.client]
         share = seconds / line.weight
-        self.served[i] = share + (self.least_line(i) if served is None else served)
-        self.had[line.client] = share + (self.least_client() if had is None else had)
+        self.served[i] = share + (self.least_line(line.client) if served is None else served)
+        self.had[line.client] = share + (least(self.had.values()) if had is None else had)
 
-    def least_line(self, i: int) -> float:
-        """What the least served line of its client has had."""
+    def least_line(self, client: str) -> float:
+        """What the least served line of a client has had."""
         its = zip(self.lines, self.served, strict=True)
-        client = self.lines[i].client
         return least(served for line, served in its if line.client == client)
-
-    def least_client(self) -> float:
-        return least(self.had.values())
 
     def left(self) -> list[Line]:
         """The lines as they are by now."""

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compute.models.fluid import Line
-from compute.models.forecast import forecast, forecasts
+from compute.models.forecast import forecast, forecasts, played
 from tests.models.queues import lines
 
 # --- when ---------------------------------------------------------------------------------
@@ -40,6 +40,14 @@ def test_a_newcomer_is_next_when_a_task_ends() -> None:
     assert (found.starts_in, found.ends_in) == (0.5, 5)  # from its first bill on they take turns
     # It has had nothing yet, and the giant waits until it has as much.
     assert forecast([giant, newcomer], 4, 0).ends_in == pytest.approx(3 * 10_006 / 4, rel=0.01)
+
+
+def test_a_small_run_ends_at_the_mean_of_what_chance_makes_of_its_last_task() -> None:
+    """With a hair more or less of what it had, it is the other's turn first, or its own."""
+    for had, ends in ((0.999, 3), (1.001, 4)):
+        two = [Line("a", 1, 2, served=had, had=had), Line("b", 1, 50, served=1, had=1)]
+        assert played(two, 1, 0).ends_in == ends
+        assert forecast(two, 1, 0).ends_in == pytest.approx(3.5, abs=0.2)
 
 
 def test_who_had_more_than_others_waits_until_they_have_as_much() -> None:

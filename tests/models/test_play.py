@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from compute.models.fluid import Line
-from compute.models.play import LITTLE, MOST, Play
+from compute.models.play import MOST, Play
 
 
 def played(*lines: Line, workers: int, which: int | None = None) -> Play:
@@ -43,12 +43,12 @@ def test_lines_take_turns_by_what_they_had() -> None:
 def test_a_newcomer_begins_where_the_least_served_is() -> None:
     others = [Line("a", 1, 9, served=7, had=7), Line("b", 1, 9, served=5, had=5)]
     play = Play([*others, Line("b", 1, 2, begun=False, served=None, had=5)], 1)
-    assert play.turn(2) == (5, 5 - LITTLE, 2)
+    assert play.turn(2) < play.turn(1)
     play.charge(2, 0.5)
     assert play.served == [7, 5, 5.5]
     assert play.had == {"a": 7, "b": 5.5}
     play = Play([others[0], Line("c", 1, 2, begun=False, served=None, had=None)], 1)
-    assert play.turn(1) == (7 - LITTLE, -LITTLE, 1)
+    assert play.turn_of_client("c") < play.turn_of_client("a")
     play.charge(1, 0.5)
     assert play.served == [7, 0.5]
     assert play.had == {"a": 7, "c": 7.5}

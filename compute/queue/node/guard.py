@@ -7,7 +7,6 @@ import os
 import signal
 import time
 from collections.abc import Callable, Collection
-from multiprocessing.connection import wait
 from typing import Any
 
 from django.db import Error, close_old_connections
@@ -78,7 +77,7 @@ class Guard:
         while not self.stopping:
             self.check()
             sentinels = [child.process.sentinel for child in self.children if child.process]
-            if wait(sentinels, timeout=Conf.GUARD_CYCLE) and not self.has_lost_one():
+            if self.shares.wait(sentinels, Conf.GUARD_CYCLE) and not self.has_lost_one():
                 # A task has closed what it has not opened, and its worker lives.
                 time.sleep(SHORT_CYCLE_S)
         self.stop()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
+from multiprocessing.connection import wait
+from typing import Any
 
 from django.db import Error
 from django_q.conf import Conf
@@ -17,6 +19,9 @@ from .meter import Meter
 
 log = logging.getLogger(__name__)
 
+#: Seconds between two charges while several flows share the workers; flows that are charged in a
+#: second then, about.
+CHARGE_S, MOST_CHARGES = 0.15, 200
 #: Seconds between two looks after the flows, while workers are busy and while they are not.
 LOOK_S, IDLE_LOOK_S = 1, 5
 #: Seconds between two looks for packages that wait in no line, and for jobs without one, which read
@@ -32,6 +37,7 @@ class Shares:
         self.meter = Meter(board)
         self.meter.clear()  # what a guard before has not charged, nobody is
         self.looked, self.strays_at = 0.0, 0.0
+        self.charged = 0
 
     def turn(self) -> None:
         """Charge those for whom the workers worked, and look after the flows now and then.
@@ -43,10 +49,28 @@ class Shares:
         except Error as error:
             seldom(log, "nobody is charged: %s", one_line(error))
 
+    def wait(self, ends: list[int], seconds: float) -> list[Any]:
+        """Until one of these sentinels says that a process has ended, or so long; which those are.
+
+        Meanwhile workers are charged if several flows share them: of what other nodes' workers
+        have had since they were charged no claim knows.
+        """
+        left = seconds
+        while True:
+            often = max(CHARGE_S, self.charged / MOST_CHARGES)
+            pause = min(left, often) if self.board.head.shared else left
+            ended = wait(ends, pause)
+            left -= pause
+            if ended or left <= 0:
+                return ended
+            self.turn()
+            self.board.head.heartbeat += 1
+
     def write(self) -> None:
         seconds = dict(self.meter.read())
         if seconds:
             charge(seconds)
+            self.charged = len(seconds)
             self.meter.clear()
         if time.monotonic() - self.looked > (LOOK_S if seconds else IDLE_LOOK_S):
             if look_after(self.board):

@@ -15,6 +15,7 @@ from compute.queue import kernel, pauses
 from compute.queue.models import Job, JobQuerySet, JobState, Node
 from compute.queue.node import guard as guard_module
 from compute.queue.node import leases as leases_module
+from compute.queue.node import shares as shares_module
 from compute.queue.node.board import Board
 from compute.queue.node.guard import SHORT_CYCLE_S, Guard
 from compute.queue.node.processes import Child
@@ -316,7 +317,7 @@ def test_it_starts_all_looks_again_and_again_and_stops_when_told(
         if len(rounds) == 3:
             guard.on_signal(signal.SIGTERM, None)
 
-    monkeypatch.setattr(guard_module, "wait", wait)
+    monkeypatch.setattr(shares_module, "wait", wait)
     beats = guard.board.head.heartbeat
     monkeypatch.setattr(guard, "stop", lambda: rounds.append("stopped"))
     guard.run()
@@ -340,7 +341,7 @@ def test_it_does_not_spin_where_a_living_worker_looks_ended(
             guard.on_signal(signal.SIGTERM, None)
         return sentinels[-1:]
 
-    monkeypatch.setattr(guard_module, "wait", wait)
+    monkeypatch.setattr(shares_module, "wait", wait)
     monkeypatch.setattr(guard, "stop", lambda: None)
     guard.run()
     assert seen[1] - seen[0] == pytest.approx(0 if ends else SHORT_CYCLE_S)
@@ -362,7 +363,7 @@ def test_its_workers_claim_nothing_before_others_know_of_its_node(
     monkeypatch.setattr(guard, "begin", begin)
     monkeypatch.setattr(clock, "sleep", steps.append)
     monkeypatch.setattr(Child, "start", lambda child: steps.append(child.role))
-    monkeypatch.setattr(guard_module, "wait", lambda *args, **kwargs: guard.on_signal())
+    monkeypatch.setattr(shares_module, "wait", lambda *args: guard.on_signal())
     monkeypatch.setattr(guard, "stop", lambda: steps.append("stop"))
     guard.run()
     roles = [child.role for child in guard.children]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -92,6 +93,44 @@ def test_workers_know_whether_several_share_them(shares: Shares, clock: Clock) -
     clock.now += 10
     shares.turn()
     assert shares.board.head.shared
+
+
+@pytest.mark.parametrize(
+    ("shared", "charged", "pauses"),
+    [(0, 0, [0.5]), (1, 0, [0.15, 0.15, 0.15, 0.05]), (1, 40, [0.2, 0.2, 0.1]), (1, 999, [0.5])],
+)
+def test_while_several_share_them_workers_are_charged_more_often(
+    shares: Shares,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    about: About,
+    shared: int,
+    charged: int,
+    pauses: list[float],
+) -> None:
+    seen: list[Any] = []
+
+    def wait(ends: list[int], seconds: float) -> list[int]:
+        clock.now += seconds
+        seen.append(round(seconds, 6))
+        return []
+
+    monkeypatch.setattr(shares_module, "wait", wait)
+    monkeypatch.setattr(shares, "turn", lambda: seen.append("charged"))
+    shares.board.head.shared = bool(shared)
+    shares.charged = charged
+    beats = shares.board.head.heartbeat
+    assert shares.wait([1], 0.5) == []
+    assert [each for each in seen if each != "charged"] == pauses
+    assert seen.count("charged") == len(pauses) - 1
+    assert shares.board.head.heartbeat == beats + len(pauses) - 1
+
+
+def test_who_waits_is_told_at_once_which_process_has_ended(
+    shares: Shares, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shares_module, "wait", lambda ends, seconds: ends[1:])
+    assert shares.wait([1, 2], 60) == [2]
 
 
 def test_what_a_guard_before_has_not_charged_is_nobodys(db: None) -> None:
