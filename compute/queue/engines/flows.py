@@ -64,9 +64,9 @@ SERVED = """
     SELECT id, client, served FROM queue_flow
     WHERE queue = %(queue)s AND closed_at IS NULL AND served IS NOT NULL
 """
-#: Of a client without a row, as where a flow has changed hands: it begins anew.
+#: Of a client without a row, as where older code has let a flow change hands.
 STRANGERS = """
-    UPDATE queue_flow SET served = NULL
+    SELECT id FROM queue_flow
     WHERE queue = %(queue)s AND closed_at IS NULL AND served IS NOT NULL AND NOT EXISTS (
         SELECT 1 FROM queue_client
         WHERE queue_client.queue = queue_flow.queue AND name = queue_flow.client
@@ -182,7 +182,8 @@ class Flows:
         for flow, client, served in sql.fetch(SERVED, {"queue": queue}) if leasts else []:
             if served < leasts.get(client, served):
                 sql.execute(LIFT_FLOW, {"flow": flow, "least": leasts[client]})
-        sql.execute(STRANGERS, {"queue": queue})
+        for (flow,) in sql.fetch(STRANGERS, {"queue": queue}):  # it begins anew
+            sql.execute("UPDATE queue_flow SET served = NULL WHERE id = %s", [flow])
         least = min(known) if known else 1e300
         for (name,) in sql.fetch(GONE, {"queue": queue, "least": least}):
             sql.execute(FORGET, [queue, name])
