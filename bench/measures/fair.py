@@ -24,6 +24,8 @@ from bench.systems import OURS
 TITLE = "Fair shares"
 NODES = 2
 CHUNK_S = 0.2
+#: So many runs at once, whose ends are foretold.
+MIXES = (5, 12, 20)
 #: Chunks of a small run.
 SMALL = 8
 #: Seconds within which a scenario answers, besides those that it is given.
@@ -219,27 +221,35 @@ def all_together(options: dict[str, Any]) -> dict[str, Any]:
 
 def foretold(options: dict[str, Any]) -> dict[str, Any]:
     """Of each run of a mix, what its page says after its first tenth, ÷ what it then took."""
-    found: dict[str, list[float]] = {}
-    for count in (5, 12, 20):
-        chance = Random(count)
-        lengths = [round(0.1 * 4 ** chance.random(), 2) for _ in range(count)]
-        asked = [
-            a_run(f"client {number % 3}", chance.randint(10, 40), length)
-            for number, length in enumerate(lengths)
-        ]
-        found[f"{count} runs"] = sorted(told(asked))
-    return found
+    return {f"{count} runs": foretold_of(count, known=True) for count in MIXES}
 
 
-def a_run(client: str, chunks: int, seconds: float) -> Any:
-    """A run of chunks that sleep, of which nobody knows before how long they take."""
+def foretold_new(options: dict[str, Any]) -> dict[str, Any]:
+    """The same of runs as none has been before: of those that have not begun nobody knows how long
+    they will take."""
+    return {f"{count} runs": foretold_of(count, known=False) for count in MIXES}
+
+
+def foretold_of(count: int, known: bool) -> list[float]:
+    chance = Random(count)
+    lengths = [round(0.1 * 4 ** chance.random(), 2) for _ in range(count)]
+    asked = [
+        a_run(f"client {number % 3}", chance.randint(10, 40), length, known)
+        for number, length in enumerate(lengths)
+    ]
+    return sorted(told(asked))
+
+
+def a_run(client: str, chunks: int, seconds: float, known: bool) -> Any:
+    """A run of chunks that sleep; if it is known, as one whose kind has been before."""
     from compute.computations.sums import SUM
     from compute.models.plans import run_of
     from compute.models.run import Run
 
     task_id = Group(client, chunks, seconds).id
     run = run_of(task_id, SUM, {"n": chunks}, chunk_size=1, chunks=chunks)
-    Run.objects.filter(pk=run.pk).update(expected_seconds=None)
+    expected = chunks * seconds if known else None
+    Run.objects.filter(pk=run.pk).update(expected_seconds=expected)
     return Run.objects.get(pk=run.pk)
 
 
@@ -346,7 +356,7 @@ SCENARIOS: dict[str, Callable[..., dict[str, Any]]] = {
     each.__name__: each
     for each in (
         *(one_giant, many_giants, own_giant, forty_to_one, long_and_short, weights),
-        *(newcomers, all_together, foretold, at_once, picture),
+        *(newcomers, all_together, foretold, foretold_new, at_once, picture),
     )
 }
 
