@@ -289,14 +289,9 @@ class Chaos:
             if node.popen.poll() is not None:
                 self.nodes.remove(node)
                 self.start_node()
-        for due, group in list(self.frozen):
-            if time.monotonic() > due:
-                self.frozen.remove((due, group))
-                for process in group:
-                    with contextlib.suppress(psutil.NoSuchProcess):
-                        process.send_signal(signal.SIGCONT)
         # While every supervisor is frozen there is nobody to wait for, and while one holds SQLite's
-        # only lock, nobody can do anything.
+        # only lock, nobody can do anything; this process, which queues tasks, neither: so it is
+        # judged before they are thawed, by what they did meanwhile.
         frozen = {process.pid for _, group in self.frozen for process in group}
         able = any(node.pid not in frozen for node in self.nodes)
         able = able and not (frozen and is_locked())
@@ -304,6 +299,12 @@ class Chaos:
         if able:
             self.able += now - self.looked
         self.looked = now
+        for due, group in list(self.frozen):
+            if time.monotonic() > due:
+                self.frozen.remove((due, group))
+                for process in group:
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        process.send_signal(signal.SIGCONT)
         if self.victims:
             self.see_who_recovered()
 
