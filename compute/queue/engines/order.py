@@ -3,7 +3,7 @@
 Who was not served yet, as far as nodes have written it down, comes first, and is charged soon.
 """
 
-#: Worker seconds that are next to none: so far a newcomer begins before whom it is equal to.
+#: Worker seconds that are next to none: a newcomer begins by so much before the least served.
 LITTLE = 0.000001
 #: Open flows in their turn.
 FLOWS = """

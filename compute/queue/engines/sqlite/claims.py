@@ -100,8 +100,8 @@ def claimable(way: Way, claim: Values, others: Collection[int]) -> list[Found]:
     would cost more with them."""
     limit, ways = claim["limit"], WAYS_BY_NOW if claim.get("uncharged") else WAYS
     found: dict[int, Found] = {}
+    asked = {**claim, "limit": limit + len(others)}
     for statement in ways[way]:
-        asked = {**claim, "limit": limit + len(others)}
         for row in map(Found._make, sql.fetch(statement, asked)):
             if row.queue_id not in others:
                 found.setdefault(-row.slot or row.queue_id, row)

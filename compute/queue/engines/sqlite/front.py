@@ -1,8 +1,8 @@
 """The first few flows in their turn, found by indexes that have them in this order.
 
 The order is `order`'s, whose statement sorts all flows. Here two hundred that are open cost as
-much as two: few are looked at, and those without a task that waits are passed by. That a flow of a
-client without a row was served before is not seen here; the next lift makes a newcomer of it.
+much as two: few are looked at, and those without a task that waits are passed by. A flow that was
+served, of a client without a row, is not found here; the next lift makes a newcomer of it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from .. import sql
 from ..order import LITTLE
 
+#: How many flows are looked at before all are: to sort two hundred takes as long as all the rest.
 FEW = 4
 OPEN = f"""
     {{flow}}.queue = %(queue)s AND {{flow}}.closed_at IS NULL AND {{flow}}.at_once IS NULL
