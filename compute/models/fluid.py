@@ -13,6 +13,9 @@ TAIL = 4
 NONE = 1e-9
 #: How many tasks never end.
 ENDLESS = 1e15
+#: More lines than these end a few at a time: those that do so within the next second, or within
+#: the next twentieth of the time until then.
+MANY, TOGETHER_S, TOGETHER = 64, 1.0, 0.05
 
 
 class Line(NamedTuple):
@@ -101,6 +104,15 @@ def rates(lines: Sequence[Line], workers: float) -> list[float]:
     return found
 
 
+def until_next(ends: Sequence[float], seconds: float) -> float:
+    """Seconds until the next line ends, of those that do in so many seconds each; or until the
+    next few do, after so many seconds already. With each for itself, the time that the whole takes
+    would grow as the square of their number."""
+    if len(ends) <= MANY:
+        return min(ends)
+    return max(min(ends), TOGETHER_S, TOGETHER * seconds)
+
+
 def flowing(lines: Sequence[Line], workers: int, which: int) -> tuple[float, list[Line]]:
     """Let the work flow until little is left of one line; after how many seconds, and what is
     left of all, in whole tasks."""
@@ -113,7 +125,7 @@ def flowing(lines: Sequence[Line], workers: int, which: int) -> tuple[float, lis
         if spare <= NONE * max(1.0, mine.work) or now[which] <= NONE:
             return seconds, [line.in_pieces() for line in rest]
         ends = [line.work / rate for line, rate in zip(rest, now, strict=True) if rate > NONE]
-        step = min(spare / now[which], *ends)
+        step = min(spare / now[which], until_next(ends, seconds))
         seconds += step
         rest = [line.after(rate * step) for line, rate in zip(rest, now, strict=True)]
 
@@ -129,8 +141,9 @@ def curve(lines: Sequence[Line], workers: int, newcomer: Line) -> list[tuple[flo
         ends = [line.work / rate for line, rate in zip(rest, now, strict=False) if rate > NONE]
         if not ends:
             return found
-        seconds += min(ends)
-        rest = [line.after(rate * min(ends)) for line, rate in zip(rest, now, strict=False)]
+        step = until_next(ends, seconds)
+        seconds += step
+        rest = [line.after(rate * step) for line, rate in zip(rest, now, strict=False)]
         rest.append(newcomer._replace(waiting=ENDLESS))
 
 

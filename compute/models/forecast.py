@@ -12,7 +12,7 @@ from random import Random
 from statistics import mean
 from typing import NamedTuple
 
-from .fluid import NONE, Line, flowing, rates
+from .fluid import NONE, Line, flowing, rates, until_next
 from .play import Play
 
 #: How many plays make a mean, and among how many lines at most.
@@ -89,8 +89,9 @@ def forecasts(lines: Sequence[Line], workers: int) -> list[Forecast]:
         steps = [rest[i].work / now[i] for i in left if now[i] > NONE]
         if not steps:
             break
-        seconds += min(steps)
-        rest = [line.after(rate * min(steps)) for line, rate in zip(rest, now, strict=True)]
+        step = until_next(steps, seconds)
+        seconds += step
+        rest = [line.after(rate * step) for line, rate in zip(rest, now, strict=True)]
         ends |= {i: seconds for i in left if not rest[i].most}
     return [
         Forecast(0.0 if line.begun else near.starts.get(i), ends.get(i), gets[i])

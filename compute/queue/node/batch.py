@@ -7,6 +7,7 @@ import pickle
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from functools import partial
+from math import ceil
 from time import monotonic
 
 from django.db import Error, connection
@@ -23,7 +24,7 @@ from .channels import Reports, framed, frames, packed
 
 log = logging.getLogger(__name__)
 
-#: Seconds that a batch of tasks takes, as long as they take what the last ones took.
+#: Seconds within which all tasks of a batch begin, as long as they take what the last ones took.
 BATCH_S = 0.02
 #: Seconds after which the rest of one is put up for others.
 LATE_S = 0.25
@@ -84,12 +85,12 @@ class Batch:
         seconds = self.times.get(lease.flow)
         if seconds is None or lease.attempt != 1 or lease.is_limited:
             return 1
-        size = max(1, min(MOST, int(BATCH_S / max(seconds, BATCH_S / MOST))))
+        size = ceil(BATCH_S / max(seconds, BATCH_S / MOST))
         return 1 << (size.bit_length() - 1)
 
     def note(self, flow: int, seconds: float, plain: bool) -> None:
         """How long a task has taken; one that is not `plain` is written alone."""
-        taken = seconds if plain else BATCH_S
+        taken = seconds if plain else 2 * BATCH_S
         before = self.times.pop(flow, taken)
         self.times[flow] = before + LAST * (taken - before)
         if len(self.times) > FLOWS:
