@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from compute.models import fluid
 from compute.models.fluid import TAIL, Line, along, curve, flowing, rates
 from tests.models.queues import lines
 
@@ -88,3 +89,31 @@ def test_work_of_any_size_comes_to_an_end(mean: float) -> None:
         seconds, rest = flowing(lines, 3, which)
         assert 0 < seconds < mean * 20_000
         assert rest[which].waiting <= 2 * TAIL * 3
+
+
+# --- of many lines --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("workers", [2, 40])
+def test_many_lines_end_a_few_at_a_time_and_about_when_each_would(
+    workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time that a forecast takes is to grow with their number, and not as its square."""
+    others = [Line(f"client {i % 7}", 0.2, 3 + i % 250) for i in range(1000)]
+    mine = Line("me", 0.5, 2000)
+    asked: list[int] = []
+    counted = lambda *given: asked.append(1) or rates(*given)  # noqa: E731
+    monkeypatch.setattr(fluid, "rates", counted)
+
+    def told() -> tuple[list[float | None], float, int]:
+        asked.clear()
+        found = curve(others, workers, mine)
+        seconds, _ = flowing([*others, mine], workers, len(others))
+        return [along(found, work) for work in (1, 100, 10_000)], seconds, len(asked)
+
+    ends, flows, steps = told()
+    monkeypatch.setattr(fluid, "MANY", len(others) + 1)
+    each_ends, each_flows, each_steps = told()
+    assert ends == pytest.approx(each_ends, rel=0.1)
+    assert flows == pytest.approx(each_flows, rel=0.1)
+    assert steps < each_steps / 2
