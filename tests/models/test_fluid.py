@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -101,8 +102,12 @@ def test_many_lines_end_a_few_at_a_time_and_about_when_each_would(
     """The time that a forecast takes is to grow with their number, and not as its square."""
     others = [Line(f"client {i % 7}", 0.2, 3 + i % 250) for i in range(1000)]
     mine = Line("me", 0.5, 2000)
-    asked: list[int] = []
-    counted = lambda *given: asked.append(1) or rates(*given)  # noqa: E731
+    asked: list[float] = []
+
+    def counted(lines: Sequence[Line], workers: float) -> list[float]:
+        asked.append(workers)
+        return rates(lines, workers)
+
     monkeypatch.setattr(fluid, "rates", counted)
 
     def told() -> tuple[list[float | None], float, int]:

@@ -32,6 +32,7 @@ LATE_S = 0.25
 LAST = 0.2
 #: After so many batches in a row that were smaller than they might be, a worker rests for so many
 #: seconds before it claims: there is more of it then, and who queues it has the database meanwhile.
+#: Not for tasks that take longer than the rest.
 SMALL_ONES, REST_S = 4, 0.005
 #: Bytes that a report of one of them has, at most, with its values.
 REPORT_BYTES = 4096
@@ -88,8 +89,16 @@ class Batch:
         size = ceil(BATCH_S / max(seconds, BATCH_S / MOST))
         return 1 << (size.bit_length() - 1)
 
+    @property
+    def is_small(self) -> bool:
+        """Whether there might have been more in it, of tasks that take less than a rest."""
+        if not self.ahead:
+            return False
+        lease = self.ahead[0][0]
+        return self.times.get(lease.flow, REST_S) < REST_S and len(self.ahead) < self.size(lease)
+
     def note(self, flow: int, seconds: float, plain: bool) -> None:
-        """How long a task has taken; one that is not `plain` is written alone."""
+        """How long a task has taken; one that is not `plain` is claimed and written alone."""
         taken = seconds if plain else 2 * BATCH_S
         before = self.times.pop(flow, taken)
         self.times[flow] = before + LAST * (taken - before)
@@ -100,8 +109,7 @@ class Batch:
         """These have been claimed; all before them are written."""
         self.ahead, self.is_fresh = deque(claimed), bool(claimed)
         self.slot.claimed = monotonic()
-        is_small = bool(claimed) and len(claimed) < self.size(self.ahead[0][0])
-        self.small = self.small + 1 if is_small else 0
+        self.small = self.small + 1 if self.is_small else 0
         self.slot.have([lease.queue_id for lease, _ in claimed])
 
     def next(self) -> Claimed | None:

@@ -274,14 +274,14 @@ def test_a_worker_that_has_as_much_as_it_may_does_not_rest(
     assert rests == []
 
 
-def test_of_tasks_that_take_their_time_no_more_is_expected(
-    queue: Callable[..., list[Job]], worker: Worker, rests: list[float]
+@pytest.mark.parametrize("seconds", [60.0, BATCH_S * 0.7, REST_S])
+def test_of_tasks_that_take_longer_than_a_rest_no_more_is_expected(
+    queue: Callable[..., list[Job]], worker: Worker, rests: list[float], seconds: float
 ) -> None:
-    jobs = queue(count=SMALL_ONES + 3)
-    worker.batch.times = {jobs[0].flow_id or 0: 60.0}
-    for _ in range(SMALL_ONES):
+    for _ in range(SMALL_ONES + 2):
+        (job,) = queue(count=1)
+        worker.batch.times = {job.flow_id or 0: seconds}
         worker.turn()
-        worker.batch.times = {jobs[0].flow_id or 0: 60.0}
     assert not worker.batch.rests
     assert rests == []
 
