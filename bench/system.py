@@ -94,9 +94,11 @@ class Nodes:
         self.started: list[list[subprocess.Popen[bytes]]] = []
 
     def start(self) -> list[subprocess.Popen[bytes]]:
+        number = len(self.started)
         node: list[subprocess.Popen[bytes]] = []
+        self.started.append(node)  # before it starts: a signal may come meanwhile
         for command in self.system.node():
-            log = Path(self.system.place.folder) / f"node-{len(self.started)}-{len(node)}.log"
+            log = Path(self.system.place.folder) / f"node-{number}-{len(node)}.log"
             with log.open("wb") as stream:
                 node.append(
                     subprocess.Popen(
@@ -108,7 +110,6 @@ class Nodes:
                         start_new_session=True,
                     )
                 )
-        self.started.append(node)
         return node
 
     def check(self) -> None:
