@@ -17,6 +17,8 @@ from bench.figures import QUIET
 
 #: Seconds after which a session has failed.
 PATIENCE = 300
+#: Seconds that one has to end, and then to stop its nodes.
+END_S = 30
 
 
 class Bench(NamedTuple):
@@ -94,11 +96,7 @@ class Bench(NamedTuple):
             try:
                 yield Session(process)
             finally:
-                try:
-                    process.communicate(timeout=30)  # the end of its input is its end
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
+                end(process)
                 if process.returncode or os.environ.get("BENCH_LOGS"):
                     log.seek(0)
                     print(log.read().decode(errors="replace"), file=sys.stderr)
@@ -126,6 +124,20 @@ class Session:
         if "error" in found:
             say(f"error: {found['error']}")
         return found
+
+
+def end(process: subprocess.Popen[str], patience_s: float = END_S) -> None:
+    """End a session. The end of its input is its end; one that is at work for longer is told by a
+    signal, on which it stops its nodes, too. To kill it at once would leave them behind."""
+    try:
+        process.communicate(timeout=patience_s)
+    except subprocess.TimeoutExpired:
+        process.terminate()
+        try:
+            process.communicate(timeout=END_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 def rest(wait_s: float, load: Callable[[], float] = lambda: os.getloadavg()[0]) -> float:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -239,6 +241,34 @@ def test_each_round_tells_its_load(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 # --- fair shares -----------------------------------------------------------------------------
+
+
+AT_WORK = """
+import signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+try:
+    print("at work", flush=True)
+    time.sleep(600)
+finally:
+    print("its nodes are stopped", file=sys.stderr)
+"""
+
+
+def test_a_session_that_is_at_work_stops_its_nodes_before_it_ends(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("w+") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-c", AT_WORK],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
+        assert process.stdout
+        assert process.stdout.readline() == "at work\n"
+        run.end(process, patience_s=0.1)
+        log.seek(0)
+        assert log.read() == "its nodes are stopped\n"
+    assert process.returncode == 143
 
 
 def test_a_goal_is_met_missed_or_not_measured() -> None:
